@@ -1,0 +1,20 @@
+public import Fleet
+import Glibc
+
+/// This machine's clocks; the one place that reads them.
+public struct SystemClock: Sendable {
+    /// The clocks.
+    public init() {}
+
+    /// Now, on both clocks.
+    public func now() -> Moment {
+        var wall = timespec()
+        clock_gettime(CLOCK_REALTIME, &wall)
+        var monotonic = timespec()
+        // Counts time asleep too, unlike CLOCK_MONOTONIC: a suspended watcher must notice that time went by.
+        clock_gettime(CLOCK_BOOTTIME, &monotonic)
+        return Moment(
+            monotonic: .seconds(monotonic.tv_sec) + .nanoseconds(monotonic.tv_nsec),
+            wall: Timestamp(milliseconds: Int64(wall.tv_sec) * 1000 + Int64(wall.tv_nsec) / 1_000_000))
+    }
+}
