@@ -15,8 +15,11 @@ let package = Package(
     products: [],
     dependencies: [],
     targets: [
+        .target(name: "Collection", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
         .target(name: "Fleet", swiftSettings: settings),
         .target(name: "TimeSeries", dependencies: ["Fleet"], swiftSettings: settings),
+        .testTarget(name: "CollectionTests", dependencies: ["Collection", "Fleet", "TimeSeries"], swiftSettings: settings),
         .testTarget(name: "FleetTests", dependencies: ["Fleet"], swiftSettings: settings),
+        .testTarget(name: "TimeSeriesTests", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
     ]
 )
