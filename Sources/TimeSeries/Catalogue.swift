@@ -140,11 +140,11 @@ public enum MetricCatalogue {
 }
 
 /// One column of a schema and the family that it belongs to.
-public struct CataloguedColumn: Hashable, Sendable {
+struct CataloguedColumn {
     /// The family's index in the catalogue.
-    public let family: UInt16
+    let family: UInt16
     /// The column's index in the schema.
-    public let column: UInt16
+    let column: UInt16
 
     /// The columns whose metric the catalogue knows, in the catalogue's order and within a family in the columns' own.
     static func all(of columns: [Column]) -> [CataloguedColumn] {

@@ -53,7 +53,12 @@ struct CatalogueTests {
                 Column(metric: second, labels: LabelSet([Label("a", "1")])), Column(metric: "unknown"), Column(metric: first),
                 Column(metric: second, labels: LabelSet([Label("a", "0")])),
             ])
-        #expect(schema.catalogued.map(\.column) == [2, 0, 3])
-        #expect(schema.catalogued.map(\.family) == [3, 7, 7])
+        var found: [String] = []
+        var entry = schema.text.firstEntry
+        while entry.family != SchemaText.Entry.endFamily {
+            found.append("\(entry.family) \(entry.column) \(String(decoding: entry.labels, as: UTF8.self))")
+            entry = entry.next
+        }
+        #expect(found == ["3 2 ", "7 0 a=\"1\"", "7 3 a=\"0\""])
     }
 }
