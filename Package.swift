@@ -15,15 +15,19 @@ let package = Package(
     products: [],
     dependencies: [],
     targets: [
-        .target(name: "Collection", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
+        .target(name: "CZlib", linkerSettings: [.linkedLibrary("z")]),
+        .target(name: "Collection", dependencies: ["Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
         .target(name: "Exposition", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
         .target(name: "Fleet", swiftSettings: settings),
+        .target(name: "Gzip", dependencies: ["CZlib"], swiftSettings: settings),
         .target(name: "TimeSeries", dependencies: ["Fleet"], swiftSettings: settings),
         .executableTarget(
             name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "TimeSeries"], swiftSettings: settings),
-        .testTarget(name: "CollectionTests", dependencies: ["Collection", "Fleet", "TimeSeries"], swiftSettings: settings),
+        .testTarget(
+            name: "CollectionTests", dependencies: ["Collection", "Exposition", "Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
         .testTarget(name: "ExpositionTests", dependencies: ["Exposition", "Fleet", "TimeSeries"], swiftSettings: settings),
         .testTarget(name: "FleetTests", dependencies: ["Fleet"], swiftSettings: settings),
+        .testTarget(name: "GzipTests", dependencies: ["Gzip"], swiftSettings: settings),
         .testTarget(name: "TimeSeriesTests", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
     ]
 )
