@@ -17,7 +17,7 @@ let package = Package(
     targets: [
         .target(name: "CZlib", linkerSettings: [.linkedLibrary("z")]),
         .target(name: "Collection", dependencies: ["Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
-        .target(name: "Exposition", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
+        .target(name: "Exposition", dependencies: ["Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
         .target(name: "Fleet", swiftSettings: settings),
         .target(name: "Gzip", dependencies: ["CZlib"], swiftSettings: settings),
         .target(name: "TimeSeries", dependencies: ["Fleet"], swiftSettings: settings),
@@ -25,7 +25,7 @@ let package = Package(
             name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "TimeSeries"], swiftSettings: settings),
         .testTarget(
             name: "CollectionTests", dependencies: ["Collection", "Exposition", "Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
-        .testTarget(name: "ExpositionTests", dependencies: ["Exposition", "Fleet", "TimeSeries"], swiftSettings: settings),
+        .testTarget(name: "ExpositionTests", dependencies: ["Exposition", "Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
         .testTarget(name: "FleetTests", dependencies: ["Fleet"], swiftSettings: settings),
         .testTarget(name: "GzipTests", dependencies: ["Gzip"], swiftSettings: settings),
         .testTarget(name: "TimeSeriesTests", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),

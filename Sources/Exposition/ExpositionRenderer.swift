@@ -207,7 +207,11 @@ extension ExpositionRenderer {
         }
         var labels: [UInt8] = []
         for rename in legacy.labels {
-            guard let value = column.labels[rename.from] ?? tick.schema.labels[rename.from] else { continue }
+            guard let value = column.labels[rename.from] ?? tick.schema.labels[rename.from] else {
+                // The exporter showed no device without a name, and two of them would be the same series twice.
+                if rename.from == "device" { return true }
+                continue
+            }
             Label.appendText(rename.to, value, to: &labels)
         }
         guard makeRoom(plan, labels.count, writer) else { return false }

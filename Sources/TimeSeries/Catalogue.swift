@@ -38,6 +38,8 @@ public struct MetricFamily: Sendable, CustomStringConvertible {
         case realGuests = "real guests"
         /// Recorded or written data only: the hardware or hypervisor of the laboratory does not give it.
         case recordedData = "recorded data only"
+        /// Steward's own books: there is nothing of libvirt's to compare with.
+        case own = "own figure"
     }
 
     /// The name as a sample shows it, with `_total` or `_info`.
@@ -54,7 +56,7 @@ public struct MetricFamily: Sendable, CustomStringConvertible {
     public let scale: Scale
     /// The labels beyond those of the subject, sorted.
     public let labels: [String]
-    /// The first libvirt that gives it, or nil where Steward does.
+    /// The libvirt in whose headers the group of statistics or the parameter first stands; single fields of a group may be younger.
     public let since: String?
     /// What its values were checked against.
     public let evidence: Evidence

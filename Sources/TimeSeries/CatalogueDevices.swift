@@ -2,7 +2,8 @@
 
 extension MetricCatalogue {
     static let blockFamilies: [MetricFamily] =
-        blockDescription + blockTraffic("read", "rd", "read from") + blockTraffic("write", "wr", "written to") + blockState + blockLimits
+        blockDescription + blockTraffic("read", "rd", "read from", "Reads from") + blockTraffic("write", "wr", "written to", "Writes to")
+        + blockState + blockLimits
 
     private static let blockDescription: [MetricFamily] =
         [
@@ -27,23 +28,23 @@ extension MetricCatalogue {
             blockSize("physical", "Size of what holds the disk's image on the host."),
             .read(
                 "libvirt_domain_block_threshold_bytes", .gauge, "Offset beyond which a write to the disk raises libvirt's event.",
-                "block.*.threshold", [.disk], since: "3.2.0", evidence: .recordedData),
+                "block.*.threshold", [.disk], since: "1.2.9", evidence: .recordedData),
             .read(
                 "libvirt_domain_block_errors_total", .counter, "Requests that the disk could not take at once (Xen only).",
                 "block.*.errors",
                 [.disk], since: "1.2.9", evidence: .recordedData),
         ]
 
-    private static func blockTraffic(_ name: String, _ field: String, _ words: String) -> [MetricFamily] {
+    private static func blockTraffic(_ name: String, _ field: String, _ words: String, _ requests: String) -> [MetricFamily] {
         [
             .read(
                 "libvirt_domain_block_\(name)_bytes_total", .counter, "Bytes \(words) the disk.", "block.*.\(field).bytes", [.disk],
                 since: "1.2.9"),
             .read(
-                "libvirt_domain_block_\(name)_requests_total", .counter, "Requests that were \(words) the disk.", "block.*.\(field).reqs",
+                "libvirt_domain_block_\(name)_requests_total", .counter, "\(requests) the disk.", "block.*.\(field).reqs",
                 [.disk], since: "1.2.9"),
             .read(
-                "libvirt_domain_block_\(name)_time_seconds_total", .counter, "Time that requests \(words) the disk took, summed.",
+                "libvirt_domain_block_\(name)_time_seconds_total", .counter, "\(requests) the disk: how long they took, summed.",
                 "block.*.\(field).times", [.disk], scale: .nanoseconds, since: "1.2.9"),
         ]
     }
@@ -61,13 +62,13 @@ extension MetricCatalogue {
         blockLimit("burst_requests_seconds", "How long the disk's request rate may burst.", "iops_sec_max_length"),
         .made(
             "libvirt_domain_block_limit_request_size_bytes", .gauge, "Size up to which a request counts as one in the disk's limits.",
-            source: "domain XML iotune/size_iops_sec", labels: ["device"], isReadEveryTick: false),
+            source: "domain XML iotune/size_iops_sec", labels: ["device"], evidence: .recordedData, isReadEveryTick: false),
     ]
 
     private static func blockLimit(_ name: String, _ help: String, _ setting: String) -> MetricFamily {
         .made(
             "libvirt_domain_block_limit_\(name)", .gauge, help, source: "domain XML iotune/{total,read,write}_\(setting)",
-            labels: ["device", "operation"], isReadEveryTick: false)
+            labels: ["device", "operation"], evidence: .recordedData, isReadEveryTick: false)
     }
 
     static let interfaceFamilies: [MetricFamily] =

@@ -1,7 +1,7 @@
 // What libvirt says of every guest and of the node in every tick.
 //
-// Names follow Prometheus' practice (base units, `_total`, `_info`); the libvirt versions are those of libvirt's own documentation
-// of virConnectGetAllDomainStats and virsh domstats.
+// Names follow Prometheus' practice (base units, `_total`, `_info`); the libvirt versions are those that its headers give for a group of
+// statistics (VIR_DOMAIN_STATS_…) or a parameter.
 
 extension MetricCatalogue {
     static let nodeFamilies: [MetricFamily] = [
@@ -13,14 +13,14 @@ extension MetricCatalogue {
             labels: [
                 "hostname", "hypervisor", "hypervisor_version", "libvirt_version", "library_version", "cpu_model", "cells", "sockets",
                 "cores", "threads",
-            ], since: "0.3.0"),
+            ], evidence: .recordedData),
         .made(
             "libvirt_node_cpus", .gauge, "CPUs of the host that guests may use.", about: .node, source: "virNodeGetInfo cpus",
             since: "0.1.0",
-            isReadEveryTick: false),
+            evidence: .recordedData, isReadEveryTick: false),
         .made(
             "libvirt_node_cpu_frequency_hertz", .gauge, "Clock of the host's CPUs as the host reports it.", about: .node,
-            source: "virNodeGetInfo mhz", scale: Scale(multiplier: 1_000_000), since: "0.1.0", isReadEveryTick: false),
+            source: "virNodeGetInfo mhz", scale: Scale(multiplier: 1_000_000), evidence: .recordedData, isReadEveryTick: false),
         .read(
             "libvirt_node_cpu_seconds_total", .counter, "CPU time of the host over all CPUs.", about: .node,
             fields: ["kernel", "user", "idle", "iowait", "intr"].map {
@@ -49,8 +49,7 @@ extension MetricCatalogue {
         .made(
             "libvirt_domain_tag_info", .info, "A tag of the guest in Steward's metadata.", source: "domain XML", labels: ["tag", "value"]),
         .made(
-            "libvirt_domain_id", .gauge, "libvirt's number of the running guest, which changes at each start.", source: "virDomainGetID",
-            since: "0.0.1"),
+            "libvirt_domain_id", .gauge, "libvirt's number of the running guest, which changes at each start.", source: "virDomainGetID"),
         .read(
             "libvirt_domain_state_code", .gauge,
             "State of the guest: 0 none, 1 running, 2 blocked, 3 paused, 4 in shutdown, 5 shut off, 6 crashed, 7 suspended by the guest.",
@@ -64,19 +63,19 @@ extension MetricCatalogue {
     private static let cpuFamilies: [MetricFamily] = [
         .read(
             "libvirt_domain_cpu_time_seconds_total", .counter, "CPU time of the guest's process, vCPUs and hypervisor together.",
-            "cpu.time", scale: .nanoseconds, since: "1.2.8"),
+            "cpu.time", scale: .nanoseconds, since: "1.2.9"),
         .read(
             "libvirt_domain_cpu_user_seconds_total", .counter, "CPU time of the guest's process in user mode.", "cpu.user",
-            scale: .nanoseconds, since: "1.2.8"),
+            scale: .nanoseconds, since: "1.2.9"),
         .read(
             "libvirt_domain_cpu_system_seconds_total", .counter, "CPU time of the guest's process in the host's kernel.",
-            "cpu.system", scale: .nanoseconds, since: "1.2.8"),
+            "cpu.system", scale: .nanoseconds, since: "1.2.9"),
         .read(
             "libvirt_domain_cpu_haltpoll_seconds_total", .counter,
             "CPU time spent polling for work before halting a vCPU, by whether work came.",
             fields: ["success", "fail"].map {
                 MetricField(answer: .domainStatistics, pattern: "cpu.haltpoll.\($0).time", labels: [.fixed("result", $0)])
-            }, scale: .nanoseconds, since: "7.2.0", evidence: .recordedData),
+            }, scale: .nanoseconds, since: "1.2.9", evidence: .recordedData),
     ]
 
     private static let vcpuFamilies: [MetricFamily] = [
@@ -91,13 +90,13 @@ extension MetricCatalogue {
         .read(
             "libvirt_domain_vcpu_wait_seconds_total", .counter,
             "Time the vCPU's thread waited for I/O; 0 where the host's kernel gathers no scheduler statistics.", "vcpu.*.wait", [.vcpu],
-            scale: .nanoseconds, since: "1.3.2"),
+            scale: .nanoseconds, since: "1.2.9"),
         .read(
             "libvirt_domain_vcpu_delay_seconds_total", .counter,
             "Time the vCPU's thread was ready to run but had no CPU: what the guest sees as steal.", "vcpu.*.delay", [.vcpu],
-            scale: .nanoseconds, since: "7.2.0"),
+            scale: .nanoseconds, since: "1.2.9"),
         .read(
-            "libvirt_domain_vcpu_halted", .gauge, "Whether the vCPU is halted.", "vcpu.*.halted", [.vcpu], since: "2.4.0",
+            "libvirt_domain_vcpu_halted", .gauge, "Whether the vCPU is halted.", "vcpu.*.halted", [.vcpu], since: "1.2.9",
             evidence: .recordedData),
     ]
 
@@ -106,12 +105,12 @@ extension MetricCatalogue {
         memory("current", "Size of the guest's balloon: what the guest holds now, not what it uses.", "current", since: "1.2.9"),
         memory("rss", "Memory of the host that the guest's process holds.", "rss", since: "1.2.9"),
         memory("available", "Memory that the guest's kernel manages.", "available", since: "1.2.9"),
-        memory("usable", "Memory that the guest could give away without swapping.", "usable", since: "2.1.0"),
+        memory("usable", "Memory that the guest could give away without swapping.", "usable", since: "1.2.9"),
         memory("unused", "Memory that the guest uses for nothing, caches included in use.", "unused", since: "1.2.9"),
         .made(
             "libvirt_domain_memory_used_bytes", .gauge, "Memory that the guest uses: what it manages less what it could give away.",
-            source: "balloon.available − balloon.usable", scale: .kibibytes, since: "2.1.0"),
-        memory("disk_caches", "Memory that the guest uses as disk cache and can reclaim at once.", "disk_caches", since: "4.6.0"),
+            source: "balloon.available − balloon.usable", scale: .kibibytes, since: "1.2.9"),
+        memory("disk_caches", "Memory that the guest uses as disk cache and can reclaim at once.", "disk_caches", since: "1.2.9"),
         .read(
             "libvirt_domain_memory_swap_in_bytes_total", .counter, "Memory that the guest read back from its swap.",
             "balloon.swap_in", scale: .kibibytes, since: "1.2.9"),
@@ -126,14 +125,14 @@ extension MetricCatalogue {
             since: "1.2.9"),
         .read(
             "libvirt_domain_memory_hugetlb_allocations_total", .counter, "Huge pages that the guest allocated.", "balloon.hugetlb_pgalloc",
-            since: "5.4.0"),
+            since: "1.2.9"),
         .read(
             "libvirt_domain_memory_hugetlb_failures_total", .counter, "Huge pages that the guest could not allocate.",
-            "balloon.hugetlb_pgfail", since: "5.4.0"),
+            "balloon.hugetlb_pgfail", since: "1.2.9"),
         .read(
             "libvirt_domain_memory_stats_updated_timestamp_seconds", .gauge,
             "When the guest last reported its memory figures; without a period on the balloon they stand still.", "balloon.last-update",
-            since: "2.1.0"),
+            since: "1.2.9"),
     ]
 
     private static func memory(_ name: String, _ help: String, _ field: String, since: String) -> MetricFamily {

@@ -15,7 +15,7 @@ extension MetricCatalogue {
         .read(
             "libvirt_domain_perf_events_total", .counter, "Performance events of the guest's process, where its XML enables them.",
             fields: perfEvents.map { MetricField(answer: .domainStatistics, pattern: "perf.\($0)", labels: [.fixed("event", $0)]) },
-            since: "1.3.3", evidence: .recordedData),
+            since: "2.3.0", evidence: .recordedData),
         .read(
             "libvirt_domain_perf_clock_seconds_total", .counter, "Clock events of the guest's process, where its XML enables them.",
             fields: ["cpu_clock", "task_clock"].map {
@@ -39,7 +39,7 @@ extension MetricCatalogue {
             [
                 MetricLabel(name: "monitor", value: .field("cpu.cache.monitor.*.name")),
                 MetricLabel(name: "bank", value: .field("cpu.cache.monitor.*.bank.*.id")),
-            ], since: "4.10.0", evidence: .recordedData),
+            ], since: "1.2.9", evidence: .recordedData),
         .read(
             "libvirt_domain_memory_bandwidth_bytes_total", .counter, "Memory traffic of the vCPUs of a resctrl monitor.",
             fields: ["total", "local"].map {
@@ -71,7 +71,7 @@ extension MetricCatalogue {
             scale: .mebibytes, since: "7.2.0", evidence: .recordedData),
         .read(
             "libvirt_domain_vcpu_dirty_rate_bytes_per_second", .gauge, "Memory that the vCPU dirties, as last measured.",
-            "dirtyrate.vcpu.*.megabytes_per_second", [.vcpu], scale: .mebibytes, since: "8.1.0", evidence: .recordedData),
+            "dirtyrate.vcpu.*.megabytes_per_second", [.vcpu], scale: .mebibytes, since: "7.2.0", evidence: .recordedData),
     ]
 
     private static let statistic = MetricLabel(name: "statistic", value: .word)
@@ -110,24 +110,24 @@ extension MetricCatalogue {
             .made(
                 "libvirt_domain_job_type_code", .gauge,
                 "The guest's job: 1 bounded, 2 unbounded, 3 completed, 4 failed, 5 cancelled; absent without a job.",
-                source: "virDomainGetJobStats type", since: "1.0.3"),
+                source: "virDomainGetJobStats type", since: "1.0.3", evidence: .recordedData),
             job(
                 "operation_code", "What the job does, by libvirt's number (5 and 6 are incoming and outgoing migration).", "operation",
                 "3.3.0"),
             job("elapsed_seconds", "How long the job has run.", "time_elapsed", scale: .milliseconds),
             job("remaining_seconds", "How long the job is expected to run yet.", "time_remaining", scale: .milliseconds),
             job("downtime_seconds", "How long the guest was or is expected to be stopped.", "downtime", scale: .milliseconds),
-            job("setup_seconds", "How long the job took to set up.", "setup_time", "1.2.19", scale: .milliseconds),
+            job("setup_seconds", "How long the job took to set up.", "setup_time", "1.2.9", scale: .milliseconds),
         ]
 
     private static let jobDetails: [MetricFamily] =
         [
-            job("memory_bytes_per_second", "Rate at which the job moves memory.", "memory_bps", "1.2.19"),
-            job("disk_bytes_per_second", "Rate at which the job moves disk data.", "disk_bps", "1.2.19"),
-            job("memory_dirty_pages_per_second", "Rate at which the guest dirties pages.", "memory_dirty_rate", "3.9.0"),
+            job("memory_bytes_per_second", "Rate at which the job moves memory.", "memory_bps", "1.2.9"),
+            job("disk_bytes_per_second", "Rate at which the job moves disk data.", "disk_bps", "1.2.9"),
+            job("memory_dirty_pages_per_second", "Rate at which the guest dirties pages.", "memory_dirty_rate", "1.3.1"),
             job("memory_page_size_bytes", "Size of the pages that the job counts.", "memory_page_size", "3.9.0"),
-            job("memory_iteration", "Which pass over memory the job is in.", "memory_iteration", "3.9.0"),
-            job("memory_postcopy_requests", "Pages that the target asked for after the switch.", "memory_postcopy_requests", "5.1.0"),
+            job("memory_iteration", "Which pass over memory the job is in.", "memory_iteration", "1.3.1"),
+            job("memory_postcopy_requests", "Pages that the target asked for after the switch.", "memory_postcopy_requests", "5.0.0"),
             job("memory_constant_pages", "Pages that the job sent as one repeated byte.", "memory_constant"),
             job("memory_normal_pages", "Pages that the job sent as they are.", "memory_normal"),
             job("memory_normal_bytes", "Memory that the job sent as it is.", "memory_normal_bytes"),
@@ -139,14 +139,14 @@ extension MetricCatalogue {
             job(
                 "auto_converge_throttle_ratio", "Share of its CPU that the job takes from the guest so that it can finish.",
                 "auto_converge_throttle", "2.0.0", scale: Scale(decimals: 2)),
-            job("disk_temporary_used_bytes", "Temporary disk space that the job uses.", "disk_temp_used", "5.1.0"),
-            job("disk_temporary_total_bytes", "Temporary disk space that the job may use.", "disk_temp_total", "5.1.0"),
+            job("disk_temporary_used_bytes", "Temporary disk space that the job uses.", "disk_temp_used", "6.0.0"),
+            job("disk_temporary_total_bytes", "Temporary disk space that the job may use.", "disk_temp_total", "6.0.0"),
         ]
 
     private static func job(
         _ name: String, _ help: String, _ field: String, _ since: String = "1.0.3", scale: Scale = .one
     ) -> MetricFamily {
-        .read("libvirt_domain_job_\(name)", .gauge, help, from: .jobStatistics, field, scale: scale, since: since)
+        .read("libvirt_domain_job_\(name)", .gauge, help, from: .jobStatistics, field, scale: scale, since: since, evidence: .recordedData)
     }
 
     private static func jobVolume(_ field: String, _ words: String) -> [MetricFamily] {

@@ -4,23 +4,23 @@ extension MetricCatalogue {
     static let poolFamilies: [MetricFamily] = [
         .made(
             "libvirt_storage_pool_state_code", .gauge, "State of the pool: 0 inactive, 1 building, 2 running, 3 degraded, 4 inaccessible.",
-            about: .pool, source: "virStoragePoolGetInfo state", since: "0.4.1", isReadEveryTick: false),
+            about: .pool, source: "virStoragePoolGetInfo state", evidence: .recordedData, isReadEveryTick: false),
         pool("capacity", "Size of the pool."),
         pool("allocation", "What is in use of the pool."),
         pool("available", "What is left of the pool."),
         .made(
             "libvirt_storage_pool_read_timestamp_seconds", .gauge, "When the pool's figures were read from libvirt.", about: .pool,
-            source: "Steward's clock", scale: .milliseconds, isReadEveryTick: false),
+            source: "Steward's clock", scale: .milliseconds, evidence: .recordedData, isReadEveryTick: false),
         .made(
             "libvirt_storage_pool_refreshed_timestamp_seconds", .gauge,
             "When libvirt itself last looked at the pool, where Steward saw it: the age of the figures.", about: .pool,
-            source: "VIR_STORAGE_POOL_EVENT_ID_REFRESH", scale: .milliseconds, since: "2.0.0", isReadEveryTick: false),
+            source: "VIR_STORAGE_POOL_EVENT_ID_REFRESH", scale: .milliseconds, evidence: .recordedData, isReadEveryTick: false),
     ]
 
     private static func pool(_ field: String, _ help: String) -> MetricFamily {
         .made(
-            "libvirt_storage_pool_\(field)_bytes", .gauge, help, about: .pool, source: "virStoragePoolGetInfo \(field)", since: "0.4.1",
-            isReadEveryTick: false)
+            "libvirt_storage_pool_\(field)_bytes", .gauge, help, about: .pool, source: "virStoragePoolGetInfo \(field)",
+            evidence: .recordedData, isReadEveryTick: false)
     }
 
     static let stewardFamilies: [MetricFamily] = guestFamilies + laneFamilies + processFamilies
@@ -63,7 +63,7 @@ extension MetricCatalogue {
     private static let processFamilies: [MetricFamily] = [
         .made(
             "steward_build_info", .info, "Steward's version and the libraries that it runs with.", about: .process, source: "Steward",
-            labels: ["version", "swift", "libvirt_library", "sqlite"]),
+            labels: ["version", "swift", "libvirt_library", "sqlite"], evidence: .own),
         own("steward_scrapes_total", .counter, "Scrapes that were answered.", about: .process),
         own(
             "steward_scrape_seconds_total", .counter, "CPU time spent on writing answers to scrapes.", about: .process, scale: .nanoseconds),
@@ -81,6 +81,6 @@ extension MetricCatalogue {
         _ name: String, _ kind: MetricFamily.Kind, _ help: String, about subject: MetricFamily.Subject,
         labels: [String] = [], scale: Scale = .one
     ) -> MetricFamily {
-        .made(name, kind, help, about: subject, source: "Steward", labels: labels, scale: scale)
+        .made(name, kind, help, about: subject, source: "Steward", labels: labels, scale: scale, evidence: .own)
     }
 }

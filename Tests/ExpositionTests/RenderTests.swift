@@ -122,7 +122,9 @@ struct RenderTests {
     @Test("label values are escaped, and nothing else of them is touched")
     func escaping() throws {
         let name = "a\\b\"c\nd\te{},=ü\u{1F600} "
-        let tick = guest("h\"1", name, [(Column(metric: "libvirt_domain_block_info", labels: LabelSet([Label("source", name)])), 1)])
+        let tick = guest(
+            "h\"1", name,
+            [(Column(metric: "libvirt_domain_block_info", labels: LabelSet([Label("device", "v"), Label("source", name)])), 1)])
         for format in ExpositionFormat.allCases {
             let line = try #require(try ParsedText(render([tick], format)).lines.first)
             #expect(line.labels["domain"] == name && line.labels["source"] == name && line.labels["host"] == "h\"1")
@@ -130,7 +132,7 @@ struct RenderTests {
         let line = render([tick], .prometheusText, .tinkoff).split(separator: "\n").last
         #expect(
             line
-                == "libvirt_domain_block_meta{domain=\"a\\\\b\\\"c\\nd\te{},=ü\u{1F600} \",host=\"h\\\"1\",source_file=\"a\\\\b\\\"c\\nd\te{},=ü\u{1F600} \"} 1"
+                == "libvirt_domain_block_meta{domain=\"a\\\\b\\\"c\\nd\te{},=ü\u{1F600} \",host=\"h\\\"1\",target_device=\"v\",source_file=\"a\\\\b\\\"c\\nd\te{},=ü\u{1F600} \"} 1"
         )
     }
 
@@ -275,6 +277,17 @@ struct LegacyTests {
                 labels: ["domain": "web", "host": "h1", "target_device": "vnet0"], value: "3"),
         ]
         #expect(parsed.lines == expected)
+    }
+
+    @Test("interfaces of a guest that is not running, which have no device, are left out instead of shown twice")
+    func noDevice() {
+        let ticks = [
+            tick([
+                ("libvirt_domain_interface_info", [Label("mac", "a"), Label("source", "br0")], 1),
+                ("libvirt_domain_interface_info", [Label("mac", "b"), Label("source", "br0")], 1),
+            ])
+        ]
+        #expect(render(ticks, .prometheusText, .tinkoff) == "")
     }
 
     @Test("every legacy family draws on a canonical one and on labels that it has")
