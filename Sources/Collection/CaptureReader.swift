@@ -94,7 +94,12 @@ private struct LineSource: ~Copyable {
     /// The next line without its end; blank lines are skipped.
     mutating func next() throws(CaptureError) -> [UInt8]? {
         while true {
-            if let end = buffer[searched...].firstIndex(of: 10) {
+            let end = buffer[searched...].firstIndex(of: 10)
+            let here = SourcePlace(file: path, line: line + 1)
+            guard (end ?? buffer.count) - consumed <= CaptureReader.maximumLineBytes else {
+                throw CaptureError(.line, here, "a line of more than \(CaptureReader.maximumLineBytes) bytes; this is no capture")
+            }
+            if let end {
                 line += 1
                 let content = Array(buffer[consumed..<end])
                 consumed = end + 1
@@ -103,10 +108,6 @@ private struct LineSource: ~Copyable {
                 return content
             }
             searched = buffer.count
-            let here = SourcePlace(file: path, line: line + 1)
-            guard buffer.count - consumed <= CaptureReader.maximumLineBytes else {
-                throw CaptureError(.line, here, "a line of more than \(CaptureReader.maximumLineBytes) bytes; this is no capture")
-            }
             if isAtEnd {
                 guard consumed == buffer.count else { throw CaptureError(.cutOff, here, "the capture ends in the middle of this line") }
                 guard !isCutOff else { throw CaptureError(.cutOff, here, "the capture's gzip data ends in the middle") }

@@ -107,7 +107,7 @@ public struct ExpositionRenderer: Sequence, IteratorProtocol {
     private mutating func fetch(_ family: UInt16) {
         for index in source..<Swift.min(source + ExpositionRenderer.sourcesAhead, sources.count) where sources[index].family == family {
             let column = sources[index].entry.column
-            fetched &+= ticks[index].bits[column]
+            fetched &+= ticks[index].bits[column] &+ UInt64(sources[index].entry.next.family)
             if !ticks[index].presence.isEmpty { fetched &+= ticks[index].presence[column] ? 1 : 0 }
             if let first = sources[index].labels.first, let last = sources[index].labels.last { fetched &+= UInt64(first &+ last) }
         }

@@ -28,6 +28,8 @@ struct RenderBench {
         )
         let isWithin = [ExpositionFormat.prometheusText, .openMetrics].map { measure(ticks, $0, .canonical) }
         _ = measure(ticks, .prometheusText, .tinkoff)
+        measureCompression(ticks)
+        measureMapping()
         return isWithin.allSatisfy { $0 }
     }
 
@@ -52,6 +54,32 @@ struct RenderBench {
             "render format=\(format) names=\(names) lines=\(lines) bytes=\(bytes) ns_per_line_best=\(tenths(sorted[0]))",
             "ns_per_line_middle=\(tenths(middle)) beyond_snapshot_kib=\(beyond) within_bounds=\(isWithin)")
         return isWithin
+    }
+
+    private func measureCompression(_ ticks: [SourceTick]) {
+        guard var body = try? CompressedExposition(ExpositionRenderer(ticks)) else { return }
+        let start = processNanoseconds()
+        var bytes = 0
+        while let piece = body.next() { bytes += piece.count }
+        let nanoseconds = Double(processNanoseconds() - start) / Double(body.lines)
+        print("render gzip text_bytes=\(body.textBytes) gzip_bytes=\(bytes) ns_per_line=\(tenths(nanoseconds))")
+    }
+
+    /// Maps readings of one guest, the shape staying the same, as ticks do.
+    private func measureMapping() {
+        var random = SeededNumbers(state: 1)
+        let guest = GuestID(high: 1, low: 2)
+        let readings = (0..<64).map { _ in DomainReading(guest: guest, name: "g", domainID: 1, parameters: parameters(3, &random)) }
+        var mapper = GuestMapper(host: "h", guest: guest)
+        mapper.describe(description(guest, "g", 3))
+        var samples = 0
+        let count = 100_000
+        let start = processNanoseconds()
+        for index in 0..<count { samples += mapper.map(readings[index % readings.count], at: Timestamp(seconds: Int64(index))).bits.count }
+        let nanoseconds = processNanoseconds() - start
+        print(
+            "map readings=\(count) samples_per_reading=\(samples / count) ns_per_reading=\(nanoseconds / UInt64(count))",
+            "ns_per_sample=\(tenths(Double(nanoseconds) / Double(samples)))")
     }
 
     private func tenths(_ number: Double) -> Double { (number * 10).rounded() / 10 }

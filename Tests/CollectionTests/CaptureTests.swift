@@ -222,4 +222,19 @@ struct CaptureTests {
         let error = #expect(throws: CaptureError.self) { try readAll(path) }
         #expect(error?.description == "\(path):3: the capture ends in the middle of this line; the 1 records before it are whole")
     }
+
+    @Test("a line is read to its bound and refused one byte beyond it", arguments: [0, 1])
+    func longLine(excess: Int) throws {
+        let folder = TemporaryFolder()
+        let frame = (#"[1,"h","\#(Self.id)",{"a":""#, #""}]"#)
+        let length = CaptureReader.maximumLineBytes + excess - frame.0.utf8.count - frame.1.utf8.count
+        let line = Array(frame.0.utf8) + Array(repeating: UInt8(ascii: "x"), count: length) + Array(frame.1.utf8)
+        let path = folder.file("a.jsonl", Array("\(Self.header)\n".utf8) + line + [10])
+        if excess == 0 {
+            #expect(try readAll(path).count == 1)
+        } else {
+            let error = #expect(throws: CaptureError.self) { try readAll(path) }
+            #expect(error?.reason == .line && error?.place.line == 2)
+        }
+    }
 }
