@@ -23,96 +23,86 @@ public enum GzipError: Error, Hashable, Sendable, CustomStringConvertible {
 ///
 /// Holds about 270 KiB, whatever the length of the stream.
 public struct GzipCompressor: ~Copyable {
-    private let stream: UnsafeMutablePointer<z_stream>
+    private let stream: OpaquePointer
     private static let chunkBytes = 32 << 10
 
     /// Begins a stream; level 1 is fastest, 9 smallest.
     public init(level: Int = 6) throws(GzipError) {
-        stream = .allocate(capacity: 1)
-        guard steward_gzip_begin(stream, Int32(min(9, max(1, level)))) == Z_OK else {
-            stream.deallocate()
-            throw .outOfMemory
-        }
+        guard let stream = steward_deflate_new(Int32(min(9, max(1, level)))) else { throw .outOfMemory }
+        self.stream = stream
     }
 
-    deinit {
-        deflateEnd(stream)
-        stream.deallocate()
-    }
+    deinit { steward_zlib_free(stream) }
 
     /// Appends to `output` what the stream gives after taking in `input`; often nothing yet.
     public mutating func compress(_ input: [UInt8], into output: inout [UInt8]) {
-        run(input, Z_NO_FLUSH, into: &output)
+        run(input, STEWARD_ZLIB_GO_ON, into: &output)
     }
 
     /// Appends everything held back so far, so that a reader can go on up to here.
     public mutating func flush(into output: inout [UInt8]) {
-        run([], Z_SYNC_FLUSH, into: &output)
+        run([], STEWARD_ZLIB_FLUSH, into: &output)
     }
 
     /// Appends the end of the stream; nothing may follow.
     public mutating func finish(into output: inout [UInt8]) {
-        run([], Z_FINISH, into: &output)
+        run([], STEWARD_ZLIB_FINISH, into: &output)
     }
 
     /// zlib cannot fail here: the stream is in order and there is always room for output.
-    private func run(_ input: [UInt8], _ mode: Int32, into output: inout [UInt8]) {
-        input.withUnsafeBufferPointer { source in
-            stream.pointee.next_in = UnsafeMutablePointer(mutating: source.baseAddress)
-            stream.pointee.avail_in = UInt32(source.count)
-            repeat {
-                output += [UInt8](unsafeUninitializedCapacity: GzipCompressor.chunkBytes) { buffer, count in
-                    stream.pointee.next_out = buffer.baseAddress
-                    stream.pointee.avail_out = UInt32(GzipCompressor.chunkBytes)
-                    deflate(stream, mode)
-                    count = GzipCompressor.chunkBytes - Int(stream.pointee.avail_out)
+    private func run(_ input: [UInt8], _ mode: steward_zlib_mode, into output: inout [UInt8]) {
+        var offset = 0
+        var isFull = false
+        repeat {
+            output += [UInt8](unsafeUninitializedCapacity: GzipCompressor.chunkBytes) { buffer, count in
+                input.withUnsafeBufferPointer { source in
+                    let rest = UnsafeBufferPointer(rebasing: source[offset...])
+                    var taken = rest.count
+                    count = GzipCompressor.chunkBytes
+                    _ = steward_deflate(stream, rest.baseAddress, &taken, buffer.baseAddress, &count, mode)
+                    offset += taken
                 }
-            } while stream.pointee.avail_out == 0
-            stream.pointee.next_in = nil
-        }
+                isFull = count == GzipCompressor.chunkBytes
+            }
+        } while isFull
     }
 }
 
 /// Decompresses a stream piece by piece; several gzip members in a row are one stream.
 public struct GzipDecompressor: ~Copyable {
-    private let stream: UnsafeMutablePointer<z_stream>
+    private let stream: OpaquePointer
     private static let chunkBytes = 64 << 10
     /// Whether the last member has ended and no byte of another has come.
     private var isAtEnd = false
 
     /// Begins to read a stream.
     public init() throws(GzipError) {
-        stream = .allocate(capacity: 1)
-        guard steward_gunzip_begin(stream) == Z_OK else {
-            stream.deallocate()
-            throw .outOfMemory
-        }
+        guard let stream = steward_inflate_new() else { throw .outOfMemory }
+        self.stream = stream
     }
 
-    deinit {
-        inflateEnd(stream)
-        stream.deallocate()
-    }
+    deinit { steward_zlib_free(stream) }
 
     /// Takes in `input` and hands on what it holds, in pieces of at most 64 KiB, so that no input makes more than that at once.
     public mutating func decompress(_ input: [UInt8], _ body: ([UInt8]) -> Void) throws(GzipError) {
-        var status = Z_OK
+        var status = STEWARD_ZLIB_OK
         var offset = 0
-        while offset < input.count || status == Z_OK {
+        while offset < input.count || status == STEWARD_ZLIB_OK {
             if isAtEnd {
                 guard offset < input.count else { return }
-                inflateReset(stream)
+                steward_inflate_next_member(stream)
                 isAtEnd = false
             }
             let before = offset
             let piece = step(input, &offset, &status)
             if !piece.isEmpty { body(piece) }
             switch status {
-            case Z_STREAM_END: isAtEnd = true
-            case Z_OK where offset > before || !piece.isEmpty: break
-            case Z_OK, Z_BUF_ERROR: return
-            case Z_MEM_ERROR: throw .outOfMemory
-            default: throw .damaged(stream.pointee.msg.map { String(cString: $0) } ?? "zlib's error \(status)")
+            case STEWARD_ZLIB_END: isAtEnd = true
+            case STEWARD_ZLIB_OK where offset > before || !piece.isEmpty: break
+            case STEWARD_ZLIB_OK, STEWARD_ZLIB_STALLED: return
+            case STEWARD_ZLIB_OUT_OF_MEMORY: throw .outOfMemory
+            default:
+                throw .damaged(steward_zlib_message(stream).map { String(cString: $0) } ?? "no reason given")
             }
         }
     }
@@ -122,20 +112,15 @@ public struct GzipDecompressor: ~Copyable {
         if !isAtEnd { throw .cutOff }
     }
 
-    private func step(_ input: [UInt8], _ offset: inout Int, _ status: inout Int32) -> [UInt8] {
-        input.withUnsafeBufferPointer { source in
-            let rest = UnsafeBufferPointer(rebasing: source[offset...])
-            stream.pointee.next_in = UnsafeMutablePointer(mutating: rest.baseAddress)
-            stream.pointee.avail_in = UInt32(rest.count)
-            let piece = [UInt8](unsafeUninitializedCapacity: GzipDecompressor.chunkBytes) { buffer, count in
-                stream.pointee.next_out = buffer.baseAddress
-                stream.pointee.avail_out = UInt32(GzipDecompressor.chunkBytes)
-                status = inflate(stream, Z_NO_FLUSH)
-                count = GzipDecompressor.chunkBytes - Int(stream.pointee.avail_out)
+    private func step(_ input: [UInt8], _ offset: inout Int, _ status: inout steward_zlib_status) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: GzipDecompressor.chunkBytes) { buffer, count in
+            input.withUnsafeBufferPointer { source in
+                let rest = UnsafeBufferPointer(rebasing: source[offset...])
+                var taken = rest.count
+                count = GzipDecompressor.chunkBytes
+                status = steward_inflate(stream, rest.baseAddress, &taken, buffer.baseAddress, &count)
+                offset += taken
             }
-            offset = source.count - Int(stream.pointee.avail_in)
-            stream.pointee.next_in = nil
-            return piece
         }
     }
 }
