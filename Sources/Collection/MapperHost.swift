@@ -1,58 +1,6 @@
 public import Fleet
 public import TimeSeries
 
-/// What a lane counts of its own work; all counters since the process began.
-public struct LaneFigures: Hashable, Sendable {
-    /// What was called, how often, how often in vain, and for how long.
-    public struct Call: Hashable, Sendable {
-        /// libvirt's name of the call.
-        public var name: String
-        /// How often it was made.
-        public var count: UInt64
-        /// How often it failed or ran out of time.
-        public var errors: UInt64
-        /// The time spent in it.
-        public var nanoseconds: UInt64
-        /// One call's figures.
-        public init(name: String, count: UInt64 = 0, errors: UInt64 = 0, nanoseconds: UInt64 = 0) {
-            self.name = name
-            self.count = count
-            self.errors = errors
-            self.nanoseconds = nanoseconds
-        }
-    }
-
-    /// Whether the host answered the last tick.
-    public var isUp = false
-    /// Ticks begun.
-    public var ticks: UInt64 = 0
-    /// Ticks that began later than one and a half intervals after the one before.
-    public var lateTicks: UInt64 = 0
-    /// Ticks in which the host did not answer.
-    public var failedTicks: UInt64 = 0
-    /// The time that all ticks took.
-    public var tickNanoseconds: UInt64 = 0
-    /// The time that the last tick took; nil before the first has ended.
-    public var lastTickNanoseconds: UInt64?
-    /// When the host last answered; nil before the first time.
-    public var lastAnswer: Timestamp?
-    /// CPU time spent on turning answers into samples.
-    public var mapNanoseconds: UInt64 = 0
-    /// Guests that keep libvirt from answering.
-    public var stuckGuests: UInt64 = 0
-    /// Guests whose last answer was incomplete.
-    public var partialGuests: UInt64 = 0
-    /// Threads left behind in calls that do not return.
-    public var abandonedThreads: UInt64 = 0
-    /// Connections opened after the first.
-    public var reconnects: UInt64 = 0
-    /// The calls, in an order that stays.
-    public var calls: [Call] = []
-
-    /// All zero: nothing has happened yet.
-    public init() {}
-}
-
 /// What Steward's process counts of itself; nil where the system does not say.
 public struct ProcessFigures: Hashable, Sendable {
     /// Labels of the build: version and libraries; empty ones are left out.
@@ -83,21 +31,30 @@ public struct HostMapper: Sendable {
     private var figures: FigureMapper
     /// States that some guest has been in: their count stays when it falls back to 0, states never seen have no series.
     private var seenStates: Set<DomainState> = []
+    /// When the host last answered.
+    private var lastUp: Timestamp?
 
     /// A mapper for one host.
     public init(host: HostName) {
         figures = FigureMapper(labels: LabelSet([Label("host", host.text)]))
     }
 
-    /// The samples of one tick; `readings` are the guests that answered, nil where the bulk call did not.
-    public mutating func map(
-        node: NodeReading?, description: HostDescription?, readings: [DomainReading]?, lane: LaneFigures, at time: Timestamp
-    ) -> SourceTick {
-        var list: [Figure] = [Figure("libvirt_up", lane.isUp ? 1 : 0)]
-        if let description { list += descriptionFigures(description) }
-        list += nodeFigures(node?.cpu ?? [], .nodeCPU) + nodeFigures(node?.memory ?? [], .nodeMemory)
-        list += stateFigures(readings) + laneFigures(lane)
-        return figures.tick(list, at: time)
+    /// The samples of one report; `partial` guests and the CPU time of mapping are what the caller counted.
+    public mutating func map(_ report: LaneReport, partial: Int, mapNanoseconds: UInt64? = nil) -> SourceTick {
+        if report.isUp { lastUp = report.time }
+        var list: [Figure] = [Figure("libvirt_up", report.isUp ? 1 : 0)]
+        if let description = report.description { list += descriptionFigures(description) }
+        list += nodeFigures(report.node?.cpu ?? [], .nodeCPU) + nodeFigures(report.node?.memory ?? [], .nodeMemory)
+        list += stateFigures(report.isUp ? report.guests.map(\.reading) + report.inactive : nil)
+        let stuck = report.guests.count { $0.condition == .stuck }
+        list += [
+            Figure("steward_tick_duration_seconds", report.isUp ? nanoseconds(report.took) : nil),
+            Figure("steward_tick_timestamp_seconds", lastUp.flatMap { UInt64(exactly: $0.milliseconds) }),
+            Figure("steward_guests_stuck", report.isUp ? UInt64(stuck) : nil),
+            Figure("steward_guests_partial", report.isUp ? UInt64(exactly: partial) : nil),
+            Figure("steward_map_seconds_total", mapNanoseconds),
+        ]
+        return figures.tick(list + counterFigures(report.counters), at: report.time)
     }
 
     private func descriptionFigures(_ host: HostDescription) -> [Figure] {
@@ -141,25 +98,19 @@ public struct HostMapper: Sendable {
         }
     }
 
-    private func laneFigures(_ lane: LaneFigures) -> [Figure] {
-        let totals = [
-            Figure("steward_ticks_total", lane.ticks), Figure("steward_ticks_late_total", lane.lateTicks),
-            Figure("steward_ticks_failed_total", lane.failedTicks), Figure("steward_tick_seconds_total", lane.tickNanoseconds),
-            Figure("steward_tick_duration_seconds", lane.lastTickNanoseconds),
-            Figure("steward_tick_timestamp_seconds", lane.lastAnswer.flatMap { UInt64(exactly: $0.milliseconds) }),
-            Figure("steward_map_seconds_total", lane.mapNanoseconds), Figure("steward_guests_stuck", lane.stuckGuests),
-            Figure("steward_guests_partial", lane.partialGuests), Figure("steward_threads_abandoned", lane.abandonedThreads),
-            Figure("steward_reconnects_total", lane.reconnects),
+    private func counterFigures(_ counters: LaneCounters) -> [Figure] {
+        [
+            Figure("steward_reads_total", counters.reads), Figure("steward_ticks_missed_total", counters.missedTicks),
+            Figure("steward_connects_total", counters.connects), Figure("steward_libvirt_calls_total", counters.calls),
+            Figure("steward_libvirt_call_failures_total", counters.failures),
+            Figure("steward_calls_abandoned_total", counters.abandonedCalls), Figure("steward_late_answers_total", counters.lateAnswers),
+            Figure("steward_libvirt_events_total", counters.events),
         ]
-        return totals
-            + lane.calls.flatMap { call in
-                let label = [Label("call", call.name)]
-                return [
-                    Figure("steward_libvirt_calls_total", label, call.count),
-                    Figure("steward_libvirt_call_errors_total", label, call.errors),
-                    Figure("steward_libvirt_call_seconds_total", label, call.nanoseconds),
-                ]
-            }
+    }
+
+    private func nanoseconds(_ duration: Duration) -> UInt64? {
+        let (seconds, attoseconds) = duration.components
+        return UInt64(exactly: seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
     }
 }
 

@@ -36,28 +36,19 @@ extension MetricCatalogue {
     ]
 
     private static let laneFamilies: [MetricFamily] = [
-        own("steward_ticks_total", .counter, "Ticks of the host that were begun.", about: .node),
-        own(
-            "steward_ticks_late_total", .counter, "Ticks that began later than one and a half intervals after the one before.", about: .node
-        ),
-        own("steward_ticks_failed_total", .counter, "Ticks in which the host did not answer.", about: .node),
-        own(
-            "steward_tick_seconds_total", .counter, "Time that ticks took, waiting for libvirt included.", about: .node, scale: .nanoseconds
-        ),
-        own("steward_tick_duration_seconds", .gauge, "Time that the last tick took.", about: .node, scale: .nanoseconds),
-        own("steward_tick_timestamp_seconds", .gauge, "When the host last answered.", about: .node, scale: .milliseconds),
+        own("steward_reads_total", .counter, "Ticks in which the host's figures were read.", about: .node),
+        own("steward_ticks_missed_total", .counter, "Ticks for which there is no reading.", about: .node),
+        own("steward_tick_duration_seconds", .gauge, "Time that the calls of the last tick took.", about: .node, scale: .nanoseconds),
+        own("steward_tick_timestamp_seconds", .gauge, "When the host's figures were last read.", about: .node, scale: .milliseconds),
         own("steward_map_seconds_total", .counter, "CPU time spent on turning answers into samples.", about: .node, scale: .nanoseconds),
         own("steward_guests_stuck", .gauge, "Guests that keep libvirt from answering.", about: .node),
         own("steward_guests_partial", .gauge, "Guests whose last answer was incomplete.", about: .node),
-        own("steward_threads_abandoned", .gauge, "Threads left behind in calls that do not return.", about: .node),
-        own("steward_reconnects_total", .counter, "Connections to the host that were opened after the first.", about: .node),
-        own("steward_libvirt_calls_total", .counter, "Calls to libvirt.", about: .node, labels: ["call"]),
-        own(
-            "steward_libvirt_call_errors_total", .counter, "Calls to libvirt that failed or ran out of time.", about: .node,
-            labels: ["call"]),
-        own(
-            "steward_libvirt_call_seconds_total", .counter, "Time spent in calls to libvirt.", about: .node, labels: ["call"],
-            scale: .nanoseconds),
+        own("steward_connects_total", .counter, "Connections to the host that were opened.", about: .node),
+        own("steward_libvirt_calls_total", .counter, "Calls sent to the host.", about: .node),
+        own("steward_libvirt_call_failures_total", .counter, "Calls to the host that failed.", about: .node),
+        own("steward_calls_abandoned_total", .counter, "Calls whose thread was left behind at the deadline.", about: .node),
+        own("steward_late_answers_total", .counter, "Abandoned calls that came back after all.", about: .node),
+        own("steward_libvirt_events_total", .counter, "Events that the host told.", about: .node),
     ]
 
     private static let processFamilies: [MetricFamily] = [

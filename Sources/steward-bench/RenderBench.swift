@@ -94,9 +94,7 @@ struct RenderBench {
         while count < series {
             let name = HostName("host-\(host)")
             var hostMapper = HostMapper(host: name)
-            var lane = LaneFigures()
-            lane.isUp = true
-            ticks.append(hostMapper.map(node: nil, description: nil, readings: [], lane: lane, at: time))
+            ticks.append(hostMapper.map(LaneReport(host: name, time: time, isUp: true), partial: 0))
             for index in 0..<guestsPerHost {
                 let guest = GuestID(high: random.next(), low: random.next())
                 var mapper = GuestMapper(host: name, guest: guest)

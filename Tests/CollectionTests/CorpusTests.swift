@@ -182,7 +182,7 @@ struct CorpusTests {
                 guests[key] = (mapper, tick, known.2)
             case .node(let time, let host, let node):
                 var mapper = hosts[host.text]?.0 ?? HostMapper(host: host)
-                let tick = mapper.map(node: node, description: nil, readings: [], lane: LaneFigures(), at: time)
+                let tick = mapper.map(LaneReport(host: host, time: time, isUp: true, node: node), partial: 0)
                 hosts[host.text] = (mapper, tick)
             }
         }

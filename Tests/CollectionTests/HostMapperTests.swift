@@ -10,42 +10,69 @@ struct HostMapperTests {
         cpu: [StatParameter("user", .unsigned(1)), StatParameter("utilization", .unsigned(9))],
         memory: [StatParameter("free", .unsigned(2)), StatParameter("total", .unsigned(3))])
 
-    @Test("node figures carry their mode and lane figures their call")
-    func host() {
-        var mapper = HostMapper(host: "h1")
-        var lane = LaneFigures()
-        lane.isUp = true
-        lane.ticks = 4
-        lane.calls = [LaneFigures.Call(name: "virNodeGetInfo", count: 5, errors: 1, nanoseconds: 6)]
+    func report(isUp: Bool = true, guests: [GuestReport] = [], inactive: [DomainReading] = [], jobs: [JobReading] = []) -> LaneReport {
         let description = HostDescription(
             hostname: "node1", hypervisor: "QEMU", hypervisorVersion: 7_002_022, libvirtVersion: nil, libraryVersion: 9_000_000,
             cpuModel: "x86_64", cpus: 8, megahertz: 2400, topology: .init(cells: 1, sockets: 1, cores: 4, threads: 2), memory: .gibibytes(1)
         )
-        let tick = mapper.map(
-            node: node, description: description, readings: [reading(full), reading([("state.state", .signed(5))])], lane: lane, at: noon)
+        var counters = LaneCounters()
+        counters.calls = 4
+        return LaneReport(
+            host: "h1", time: noon, isUp: isUp, description: description, guests: guests, inactive: inactive, node: isUp ? node : nil,
+            jobs: jobs, took: .milliseconds(20), counters: counters)
+    }
+
+    func guest(_ condition: GuestCondition, _ parameters: [(String, StatValue)] = full) -> GuestReport {
+        GuestReport(reading: reading(parameters), description: nil, condition: condition, lastWhole: nil)
+    }
+
+    @Test("a host's tick has its node's figures, its guests by state and what the lane counted")
+    func host() {
+        var mapper = HostMapper(host: "h1")
+        let stopped = reading([("state.state", .signed(5))], id: nil)
+        let tick = mapper.map(report(guests: [guest(.whole)], inactive: [stopped]), partial: 0)
         let known = values(tick)
         #expect(tick.schema.labels.labels == [Label("host", "h1")])
         #expect(known["libvirt_up"] == 1 && known["libvirt_node_cpus"] == 8 && known["libvirt_node_cpu_frequency_hertz"] == 2400)
         #expect(known["libvirt_node_cpu_seconds_total{mode=user}"] == 1 && known["libvirt_node_memory_free_bytes"] == 2)
         #expect(known["libvirt_domains{state=running}"] == 1 && known["libvirt_domains{state=shut off}"] == 1)
-        #expect(known["steward_libvirt_call_errors_total{call=virNodeGetInfo}"] == 1 && known["steward_ticks_total"] == 4)
+        #expect(known["steward_libvirt_calls_total"] == 4 && known["steward_tick_duration_seconds"] == 20_000_000)
         let info =
             "libvirt_node_info{cells=1,cores=4,cpu_model=x86_64,hostname=node1,hypervisor=QEMU,hypervisor_version=7.2.22,"
             + "library_version=9.0.0,sockets=1,threads=2}"
         #expect(known[info] == 1)
-        #expect(known["steward_tick_duration_seconds"] == nil, "unknown before the first tick has ended")
     }
 
     @Test("a host that does not answer has no counts, and a state that emptied counts 0")
     func down() {
         var mapper = HostMapper(host: "h1")
-        func map(_ readings: [DomainReading]?) -> [String: UInt64] {
-            values(mapper.map(node: nil, description: nil, readings: readings, lane: LaneFigures(), at: noon))
+        let up = values(mapper.map(report(guests: [guest(.whole)]), partial: 0))
+        #expect(up["libvirt_domains{state=running}"] == 1)
+        let silent = values(mapper.map(report(isUp: false), partial: 0))
+        #expect(silent["libvirt_up"] == 0 && silent["steward_tick_timestamp_seconds"] == 1_700_000_100_000)
+        for unknown in [
+            "libvirt_domains{state=running}", "steward_guests_stuck", "steward_tick_duration_seconds", "libvirt_node_memory_free_bytes",
+        ] {
+            #expect(silent[unknown] == nil)
         }
-        #expect(map([reading(full)])["libvirt_domains{state=running}"] == 1)
-        #expect(map(nil)["libvirt_domains{state=running}"] == nil)
-        #expect(map(nil)["libvirt_up"] == 0)
-        #expect(map([])["libvirt_domains{state=running}"] == 0)
+        #expect(values(mapper.map(report(), partial: 0))["libvirt_domains{state=running}"] == 0)
+    }
+
+    @Test("a lane's report becomes the host's, its pools' and its guests' samples, stuck and partial ones told")
+    func wholeReport() {
+        var mapper = ReportMapper(host: "h1")
+        let job = JobReading(guest: guestID, type: 2, parameters: [])
+        let first = mapper.map(report(guests: [guest(.whole)], jobs: [job]))
+        #expect(first.count == 2 && values(first[1])["libvirt_domain_job_type_code"] == 2)
+        let partial = mapper.map(report(guests: [guest(.partial, full.filter { !$0.0.hasPrefix("block.") })]))
+        #expect(values(partial[0])["steward_guests_partial"] == 1 && values(partial[1])["steward_guest_partial"] == 1)
+        let stuck = mapper.map(report(guests: [guest(.stuck, [])]))
+        #expect(values(stuck[0])["steward_guests_stuck"] == 1 && values(stuck[0])["steward_guests_partial"] == 0)
+        #expect(values(stuck[1]) == ["steward_guest_stuck": 1, "steward_guest_read_timestamp_seconds": 1_700_000_100_000])
+        #expect(mapper.map(report(isUp: false)).count == 1)
+        #expect(mapper.map(report()).count == 1)
+        #expect(
+            values(mapper.map(report(guests: [guest(.stuck, [])]))[1]) == ["steward_guest_stuck": 1], "a guest that went away is forgotten")
     }
 
     @Test("a pool's sizes are unknown while it is not running, and its age is told where it is known")
@@ -74,13 +101,11 @@ struct HostMapperTests {
         var processMapper = ProcessMapper()
         ticks.append(processMapper.map(process, at: noon))
         var host = HostMapper(host: "h1")
-        var lane = LaneFigures()
-        lane.calls = [LaneFigures.Call(name: "c")]
-        ticks.append(host.map(node: node, description: nil, readings: [reading(full)], lane: lane, at: noon))
+        ticks.append(host.map(report(guests: [guest(.whole)]), partial: 0, mapNanoseconds: 1))
         var pool = PoolMapper(host: "h1", pool: "p")
         ticks.append(pool.map(PoolReading(name: "p", state: nil, capacity: Bytes(1), allocation: Bytes(1), available: Bytes(1)), at: noon))
-        var guest = GuestMapper(host: "h1", guest: guestID)
-        ticks.append(guest.map(reading(full), at: noon))
+        var guestMapper = GuestMapper(host: "h1", guest: guestID)
+        ticks.append(guestMapper.map(reading(full), at: noon))
         for tick in ticks {
             for column in tick.schema.columns {
                 let index = try #require(MetricCatalogue.index(of: column.metric))

@@ -11,7 +11,7 @@ struct CompressedTests {
         let schemas = (0..<sources).map { index in
             SourceSchema(
                 labels: LabelSet([Label("host", "h\(index)")]),
-                columns: [Column(metric: "libvirt_up"), Column(metric: "steward_tick_seconds_total", scale: .nanoseconds)])
+                columns: [Column(metric: "libvirt_up"), Column(metric: "steward_map_seconds_total", scale: .nanoseconds)])
         }
         var random = SeededNumbers(state: 7)
         let ticks = schemas.map { SourceTick(schema: $0, time: RenderTests.time, bits: [1, random.next()]) }
