@@ -11,6 +11,9 @@ let settings: [SwiftSetting] = [
 ]
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let grdbSQLite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
@@ -26,6 +29,7 @@ let package = Package(
     // Exact versions: no lock file travels with the project.
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
@@ -34,16 +38,53 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
     ],
+    // One section a room, sorted: C modules, rooms, executables, tests.
     targets: [
         .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
-        .target(name: "Collection", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
+        .target(name: "CZlib", linkerSettings: [.linkedLibrary("z")]),
+        .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+
+        .target(name: "Collection", dependencies: ["Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
+        .target(name: "Decisions", dependencies: ["Fleet", "Plans"], swiftSettings: settings),
+        .target(name: "Exposition", dependencies: ["Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
         .target(name: "Fleet", swiftSettings: settings),
-        .testTarget(name: "FleetTests", dependencies: ["Fleet"], swiftSettings: settings),
+        .target(name: "Gzip", dependencies: ["CZlib"], swiftSettings: settings),
         .target(name: "HTTPServer", dependencies: [httpTypes, hummingbird, logging, nioCore], swiftSettings: settings),
         .target(name: "Libvirt", dependencies: ["CLibvirt", "Fleet"], swiftSettings: settings),
+        .target(name: "Metering", dependencies: ["Fleet"], swiftSettings: settings),
+        .target(name: "OperatorFiles", dependencies: ["Decisions", "Fleet", "Metering", "Plans", yams], swiftSettings: settings),
+        .target(name: "Plans", dependencies: ["Fleet"], swiftSettings: settings),
+        .target(name: "PromQL", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
+        .target(name: "Storage", dependencies: ["Fleet", "Metering", "TimeSeries", crypto, grdb, grdbSQLite], swiftSettings: settings),
+        .target(name: "TimeSeries", dependencies: ["CZstd", "Fleet"], swiftSettings: settings),
+
         .executableTarget(
-            name: "steward", dependencies: ["Collection", "Fleet", "HTTPServer", "Libvirt", "TimeSeries", argumentParser, hummingbird, logging, serviceLifecycle, yams],
+            name: "steward",
+            dependencies: [
+                "Collection", "Exposition", "Fleet", "HTTPServer", "Libvirt", "TimeSeries", argumentParser, logging, serviceLifecycle,
+            ], swiftSettings: settings),
+        .executableTarget(name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "TimeSeries"], swiftSettings: settings),
+        .executableTarget(name: "balance-peer", dependencies: ["Decisions"], path: "Tests/Peers/balance-peer", swiftSettings: settings),
+        .executableTarget(
+            name: "ledger-writer", dependencies: ["Fleet", "Metering", "Storage"], path: "Tests/LedgerWriter", swiftSettings: settings),
+        .executableTarget(name: "metering-bench", dependencies: ["Fleet", "Metering"], path: "Tests/MeteringBench", swiftSettings: settings),
+        .executableTarget(
+            name: "sample-writer", dependencies: ["Fleet", "Storage", "TimeSeries"], path: "Tests/SampleWriter", swiftSettings: settings),
+
+        .testTarget(
+            name: "CollectionTests", dependencies: ["Collection", "Exposition", "Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
+        .testTarget(name: "DecisionsTests", dependencies: ["Decisions", "Fleet", "Plans"], swiftSettings: settings),
+        .testTarget(name: "ExpositionTests", dependencies: ["Exposition", "Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
+        .testTarget(name: "FleetTests", dependencies: ["Fleet"], swiftSettings: settings),
+        .testTarget(name: "GzipTests", dependencies: ["Gzip"], swiftSettings: settings),
+        .testTarget(name: "MeteringTests", dependencies: ["Fleet", "Metering"], swiftSettings: settings),
+        .testTarget(
+            name: "OperatorFilesTests", dependencies: ["Decisions", "Fleet", "Metering", "OperatorFiles", "Plans"], swiftSettings: settings),
+        .testTarget(name: "PlansTests", dependencies: ["Fleet", "Plans"], swiftSettings: settings),
+        .testTarget(
+            name: "StorageTests",
+            dependencies: ["Fleet", "Metering", "Storage", "TimeSeries", "ledger-writer", "sample-writer", grdb, grdbSQLite],
             swiftSettings: settings),
-        .target(name: "TimeSeries", dependencies: ["Fleet"], swiftSettings: settings),
+        .testTarget(name: "TimeSeriesTests", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
     ]
 )

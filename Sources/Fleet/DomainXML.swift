@@ -76,7 +76,10 @@ extension DiskDescription {
             pool: source?["pool"],
             serial: element.child("serial")?.text,
             isReadOnly: element.child("readonly") != nil,
-            isShareable: element.child("shareable") != nil)
+            isShareable: element.child("shareable") != nil,
+            limits: element.child("iotune")?.children.compactMap { setting in
+                UInt64(setting.trimmedText).flatMap { $0 == 0 ? nil : Limit(name: setting.name, value: $0) }
+            } ?? [])
     }
 }
 

@@ -112,11 +112,27 @@ public struct DiskDescription: Hashable, Sendable {
     public let isReadOnly: Bool
     /// Whether several guests may write it at once.
     public let isShareable: Bool
+    /// The throttling that is set, in the order of the XML.
+    public let limits: [Limit]
+
+    /// One setting of `<iotune>`.
+    public struct Limit: Hashable, Sendable {
+        /// libvirt's name, such as `total_bytes_sec` or `read_iops_sec_max`.
+        public let name: String
+        /// Bytes or requests per second, seconds, or bytes, as the name says; never 0, which means no limit.
+        public let value: UInt64
+        /// A limit.
+        public init(name: String, value: UInt64) {
+            self.name = name
+            self.value = value
+        }
+    }
 
     /// A disk.
     public init(
         target: String, device: String = "disk", bus: String? = nil, format: String? = nil, cache: String? = nil, discard: String? = nil,
-        source: String? = nil, pool: String? = nil, serial: String? = nil, isReadOnly: Bool = false, isShareable: Bool = false
+        source: String? = nil, pool: String? = nil, serial: String? = nil, isReadOnly: Bool = false, isShareable: Bool = false,
+        limits: [Limit] = []
     ) {
         self.target = target
         self.device = device
@@ -129,6 +145,7 @@ public struct DiskDescription: Hashable, Sendable {
         self.serial = serial
         self.isReadOnly = isReadOnly
         self.isShareable = isShareable
+        self.limits = limits
     }
 }
 

@@ -68,11 +68,14 @@ public final class SourceSchema: Sendable {
     public let labels: LabelSet
     /// The series.
     public let columns: [Column]
+    /// The columns that the catalogue knows, in its order, with their labels as text: what an exposition copies.
+    public let text: SchemaText
 
     /// A schema; the columns' full label sets must differ from each other.
     public init(labels: LabelSet, columns: [Column]) {
         self.labels = labels
         self.columns = columns
+        self.text = SchemaText(labels: labels, columns: columns)
     }
 
     /// The full identity of one series.

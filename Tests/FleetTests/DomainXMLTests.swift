@@ -26,7 +26,8 @@ private let complete = """
           <source file='/images/a.qcow2' index='1'/><backingStore type='file'><source file='/images/base.qcow2'/></backingStore>
           <target dev='vda' bus='virtio'/><serial>S1</serial>
         </disk>
-        <disk type='volume'><source pool='fast' volume='b'/><target dev='vdb' bus='scsi'/><shareable/></disk>
+        <disk type='volume'><source pool='fast' volume='b'/><target dev='vdb' bus='scsi'/><shareable/>
+          <iotune><total_bytes_sec>1048576</total_bytes_sec><read_iops_sec>0</read_iops_sec><group_name>g</group_name></iotune></disk>
         <disk type='network' device='lun'><source protocol='rbd' name='pool/image'/><target dev='vdc'/></disk>
         <disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>
         <disk type='file'><source file='/no/target'/></disk>
@@ -51,7 +52,9 @@ struct DomainXMLTests {
             disks: [
                 DiskDescription(
                     target: "vda", bus: "virtio", format: "qcow2", cache: "none", discard: "unmap", source: "/images/a.qcow2", serial: "S1"),
-                DiskDescription(target: "vdb", bus: "scsi", source: "fast/b", pool: "fast", isShareable: true),
+                DiskDescription(
+                    target: "vdb", bus: "scsi", source: "fast/b", pool: "fast", isShareable: true,
+                    limits: [.init(name: "total_bytes_sec", value: 1_048_576)]),
                 DiskDescription(target: "vdc", device: "lun", source: "pool/image"),
                 DiskDescription(target: "sda", device: "cdrom", bus: "sata", isReadOnly: true),
             ],
