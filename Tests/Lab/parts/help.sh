@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# What `lab help` prints.
+
+show_help() {
+    cat <<'END'
+lab: real libvirt hosts on one machine, for tests, the demo and developers. Root only.
+
+usage: lab [-n NAME] COMMAND …        NAME is the lab (default demo, or LAB_NAME); several may be up side by side
+
+The lab
+  up [--hosts N] [--bmc]     bring it up (3 hosts unless told), add hosts to it, or heal it after faults
+  down                       take it down without a trace, also after a crash
+  hosts                      each host with its two URIs
+  uri [--socket] HOST        qemu+tcp://… (over the management link), or the unix socket (which no cut link closes)
+  exec HOST COMMAND…         run a command inside a host
+  virsh HOST ARGUMENT…       virsh on a host
+
+Guests
+  guest create NAME --host HOST [--memory MiB] [--vcpus N] [--disk MiB] [--load "cpu=50 disk=1"]
+               [--metadata group=web,tenant=acme,instance-type=s1.small,tag.KEY=VALUE | FILE] [--seed ISO] [--uuid U]
+  guest define …             the same without starting it
+  guest start|stop|destroy|undefine NAME       stop is the power button; undefine also removes its disk
+  guest wait NAME [--seconds N]                until it answers on its port 80
+  guest ip|host|xml NAME
+  guest exec NAME COMMAND…   run a shell command inside the guest
+  guests                     every guest with its host
+  load NAME [cpu=80] [disk=4] [net=2] [mem=30] [dirty=1]
+                             percent of one CPU, MiB/s, MiB/s, MiB held, MiB/s of memory rewritten; 0 ends it
+END
+}
