@@ -29,6 +29,7 @@ open_lab() {
     SWITCH=$PREFIX-switch
     MGMT_LINK=$NAME-mgmt
     GUEST_LINK=$NAME-net
+    LINK_ALIAS="$PREFIX $LAB"
     # A unix socket's path is limited to 107 characters, and the longest one inside the folder takes 40.
     ((${#LAB} <= 64)) || die "the folder $LAB has too long a path" "libvirt's sockets lie in it and their paths are limited" "set LAB_DIR to a path of at most 64 characters"
     SUBNET='' HOST_COUNT=0 WITH_BMC=no
@@ -66,8 +67,9 @@ host_names() {
 
 need_host() {
     need_lab
-    [[ ${1:-} =~ ^h[1-9][0-9]*$ ]] && ((${1#h} <= HOST_COUNT)) ||
+    if ! [[ ${1:-} =~ ^h[1-9][0-9]{0,2}$ ]] || ((${1#h} > HOST_COUNT)); then
         die "the lab '$NAME' has no host '${1:-}'" "its hosts are h1 to h$HOST_COUNT" "lab -n $NAME hosts"
+    fi
 }
 
 host_namespace() { printf '%s-%s' "$PREFIX" "$1"; }
@@ -94,15 +96,24 @@ lock_lab() {
     done
 }
 
-# Starts a process that outlives this command: a session of its own, no terminal, and not the lab's lock.
+# Starts a process that outlives this command: in a session of its own, without a terminal, and without the locks held here.
 launch() {
     local log=$1
     shift
-    if [[ -n ${LOCK:-} ]]; then
-        (cd / && exec setsid "$@" </dev/null >>"$log" 2>&1 {LOCK}<&-) &
-    else
-        (cd / && exec setsid "$@" </dev/null >>"$log" 2>&1) &
-    fi
+    without_locks setsid --fork "$@" </dev/null >>"$log" 2>&1
+}
+
+# Runs a command with no file open but the first three, as a daemon it leaves behind would hold a lock for as long as it lives.
+without_locks() {
+    (
+        cd /
+        for fd in /proc/"$BASHPID"/fd/*; do
+            fd=${fd##*/}
+            # 255 is the shell's own hold on its script, which no child inherits.
+            if ((fd > 2 && fd != 255)); then exec {fd}<&-; fi
+        done
+        "$@"
+    )
 }
 
 # wait_for SECONDS COMMAND…: true as soon as the command succeeds, false when the deadline passes.

@@ -121,7 +121,8 @@ lab_guests() {
             if [[ ! -e $path ]]; then continue; fi
             name=${path##*/}
             case $name in
-                *.pid) printf '%s\t%s\trunning\n' "$host" "${name%.pid}" ;;
+                # QEMU's pid file; libvirt's own (driver.pid) has no XML beside it.
+                *.pid) if [[ -e ${path%.pid}.xml ]]; then printf '%s\t%s\trunning\n' "$host" "${name%.pid}"; fi ;;
                 *) if guest_is_off "$host" "${name%.xml}"; then printf '%s\t%s\tdefined\n' "$host" "${name%.xml}"; fi ;;
             esac
         done

@@ -24,7 +24,20 @@ Guests
   guest ip|host|xml NAME
   guest exec NAME COMMAND…   run a shell command inside the guest
   guests                     every guest with its host
+  demo-guests                six guests of different habits on the hosts, and waits for them
   load NAME [cpu=80] [disk=4] [net=2] [mem=30] [dirty=1]
                              percent of one CPU, MiB/s, MiB/s, MiB held, MiB/s of memory rewritten; 0 ends it
+
+State and faults
+  status [--json]            hosts, links, daemons and guests, from the outside: it answers whatever hangs
+  migrate NAME --to HOST     live
+  fault power-off HOST       every process of the host dies at once, and nothing says goodbye; power-on starts it again
+  fault link-down HOST       the management link is a black hole, its guests run on; --all cuts their network too; link-up
+  fault libvirtd-kill HOST   its guests run on; libvirtd-start
+  fault libvirtd-freeze HOST connections open and nothing answers; libvirtd-thaw
+  fault qemu-kill GUEST      the guest crashes
+  fault qemu-freeze GUEST    its monitor hangs; qemu-thaw
+
+Exit code 2: the command line is wrong; 1: it failed. Each lab lives in /var/tmp/steward-lab-NAME, or in LAB_DIR.
 END
 }

@@ -9,7 +9,9 @@ lab_up() {
     while (($#)); do
         case $1 in
             --hosts)
-                [[ ${2:-} =~ ^[1-9][0-9]?$ ]] && (($2 <= HOST_LIMIT)) || usage_error "--hosts needs a number from 1 to $HOST_LIMIT" "lab up --hosts 3"
+                if ! [[ ${2:-} =~ ^[1-9][0-9]?$ ]] || (($2 > HOST_LIMIT)); then
+                    usage_error "--hosts needs a number from 1 to $HOST_LIMIT" "lab up --hosts 3"
+                fi
                 wanted=$2
                 shift 2
                 ;;
@@ -20,6 +22,7 @@ lab_up() {
             *) usage_error "up does not know '$1'" "lab up --hosts 3 --bmc" ;;
         esac
     done
+    refuse_foreign_names
     lock_lab
     if [[ -n $wanted ]] && ((wanted < HOST_COUNT)); then
         die "the lab '$NAME' has $HOST_COUNT hosts already" "up adds hosts but takes none away" "lab -n $NAME down, then up --hosts $wanted"
@@ -94,8 +97,9 @@ host_is_on() { outer_pid "$1" 1 >/dev/null; }
 answers() { timeout -k 1 3 virsh -q -c "$1" hostname >/dev/null 2>&1; }
 
 wait_for_host() {
-    wait_for 60 host_answers_or_died "$1" && answers "$(tcp_uri "$1")" ||
+    if ! wait_for 60 host_answers_or_died "$1" || ! answers "$(tcp_uri "$1")"; then
         die "the libvirtd of $1 does not answer at $(tcp_uri "$1")" "$(tail -n 3 "$LAB/$1/init.log" "$LAB/$1/log/libvirtd.log" 2>/dev/null | tr '\n' ' ')" "lab -n $NAME status; lab -n $NAME down"
+    fi
 }
 
 host_answers_or_died() { answers "$(tcp_uri "$1")" || ! host_is_on "$1"; }
@@ -165,7 +169,12 @@ END
 # lab_down works from the names alone, so it also clears up after a crash, a half-done up, or a lost folder.
 lab_down() {
     (($# == 0)) || usage_error "down takes no argument" "lab -n $NAME down"
-    if [[ -d $LAB ]]; then lock_lab; fi
+    refuse_foreign_names
+    if [[ -d $LAB ]]; then
+        lock_lab
+        [[ -f $LAB/lab.conf || -z $(find "$LAB" -mindepth 1 -print -quit) ]] ||
+            die "$LAB is left alone" "it has files but no lab.conf, so it may not be a lab's folder" "look at it and remove it by hand"
+    fi
     local space pids=''
     for space in $(lab_namespaces); do pids+=" $(namespace_pids "$space" | tr '\n' ' ')"; done
     # All at once, hosts and helpers: nothing may start anew what has just been stopped.
@@ -174,11 +183,7 @@ lab_down() {
     for space in $(lab_namespaces); do kill_namespace "$space"; done
     switch_down
     for space in $(lab_namespaces); do ip netns del "$space"; done
-    if [[ -d $LAB ]]; then
-        [[ -f $LAB/lab.conf || -z $(find "$LAB" -mindepth 1 -print -quit) ]] ||
-            die "$LAB is left alone" "it has files but no lab.conf, so it may not be a lab's folder" "look at it and remove it by hand"
-        rm -rf --one-file-system "$LAB"
-    fi
+    if [[ -d $LAB ]]; then rm -rf --one-file-system "$LAB"; fi
 }
 
 lab_namespaces() {

@@ -28,13 +28,16 @@ subnet_is_free() {
     [[ -z $(ip -4 route show table all root "$1.0.0/16") ]]
 }
 
-# Before the first `up`: a namespace or interface of these names would be somebody else's.
+# The lab's two interfaces on the machine say in their alias whose they are. Others of the same name are left alone; if they are a
+# lab's of this name in another folder, its namespaces have our names too, and nothing may be done to them from here.
 refuse_foreign_names() {
-    local name
-    for name in "$MGMT_LINK" "$GUEST_LINK"; do
-        if [[ -e /sys/class/net/$name && $(cat "/sys/class/net/$name/ifalias") != "$PREFIX" ]]; then
-            die "the interface $name is there already" "it is not this lab's (its alias is not $PREFIX)" "use another name: lab -n OTHER up"
+    local link alias
+    for link in "$MGMT_LINK" "$GUEST_LINK"; do
+        if ! alias=$(cat "/sys/class/net/$link/ifalias" 2>/dev/null) || [[ $alias == "$LINK_ALIAS" ]]; then continue; fi
+        if [[ $alias == "$PREFIX "* ]]; then
+            die "the lab '$NAME' lives in ${alias#"$PREFIX "}, not in $LAB" "LAB_DIR says so, and the name is taken" "set LAB_DIR=${alias#"$PREFIX "}, or use another name: lab -n OTHER"
         fi
+        die "the interface $link is there already" "it is not this lab's (its alias is '$alias')" "use another name: lab -n OTHER up"
     done
 }
 
@@ -48,7 +51,6 @@ switch_up() {
     exec {machine_lock}</var/tmp
     flock -w 60 "$machine_lock" || die "another lab holds the lock on /var/tmp" "it chooses its subnet" "try again"
     switch_down
-    refuse_foreign_names
     if [[ -z $SUBNET ]] || ! subnet_is_free "$SUBNET"; then
         choose_subnet
         write_record
@@ -62,9 +64,9 @@ make_switch() {
     local host
     ip netns add "$SWITCH" &&
         ip link add "$MGMT_LINK" type veth peer name outside-m netns "$SWITCH" &&
-        ip link set "$MGMT_LINK" alias "$PREFIX" address "$(mac 4 1)" &&
+        ip link set "$MGMT_LINK" alias "$LINK_ALIAS" address "$(mac 4 1)" &&
         ip link add "$GUEST_LINK" type veth peer name outside-g netns "$SWITCH" &&
-        ip link set "$GUEST_LINK" alias "$PREFIX" address "$(mac 4 2)" &&
+        ip link set "$GUEST_LINK" alias "$LINK_ALIAS" address "$(mac 4 2)" &&
         ip -n "$SWITCH" -batch - <<END &&
 link set lo up
 link add mgmt address $(mac 3 1) type bridge mcast_snooping 0
@@ -102,7 +104,7 @@ switch_down() {
     rm -f "$LAB/switch-ready"
     kill_namespace "$SWITCH"
     for link in "$MGMT_LINK" "$GUEST_LINK"; do
-        if [[ -e /sys/class/net/$link && $(cat "/sys/class/net/$link/ifalias") == "$PREFIX" ]]; then ip link del "$link"; fi
+        if [[ -e /sys/class/net/$link && $(cat "/sys/class/net/$link/ifalias") == "$LINK_ALIAS" ]]; then ip link del "$link"; fi
     done
     if namespace_exists "$SWITCH"; then ip netns del "$SWITCH"; fi
 }
