@@ -9,7 +9,7 @@ lab_fault() {
     if [[ $fault != link-down ]] && (($#)); then usage_error "fault $fault takes one target" "lab fault $fault $target"; fi
     case $fault in
         qemu-kill | qemu-freeze | qemu-thaw) need_guest "$target" >/dev/null ;;
-        power-off | power-on | link-down | link-up | libvirtd-kill | libvirtd-start | libvirtd-freeze | libvirtd-thaw) need_host "$target" ;;
+        power-off | power-on | link-down | link-up | libvirtd-kill | libvirtd-start | libvirtd-freeze | libvirtd-thaw | bmc-kill | bmc-start) need_host "$target" ;;
         *) usage_error "no fault is called '$fault'" "lab help" ;;
     esac
     case $fault in
@@ -21,6 +21,8 @@ lab_fault() {
         libvirtd-start) daemon_start "$target" ;;
         libvirtd-freeze) signal_daemon "$target" STOP ;;
         libvirtd-thaw) signal_daemon "$target" CONT ;;
+        bmc-kill) bmc_kill "$target" ;;
+        bmc-start) bmc_up ;;
         qemu-kill) signal_qemu "$target" KILL ;;
         qemu-freeze) signal_qemu "$target" STOP ;;
         qemu-thaw) signal_qemu "$target" CONT ;;
@@ -33,6 +35,7 @@ power_off() {
     host_links "$1" down all
     kill_namespace "$(host_namespace "$1")"
     find "$LAB/$1/run" -mindepth 1 -delete
+    rm -rf "$LAB/$1/node"
 }
 
 # Starts with what is on the host's disk: its defined guests are there, and those marked autostart start.

@@ -12,6 +12,7 @@ The lab
   down                       take it down without a trace, also after a crash
   hosts                      each host with its two URIs
   uri [--socket] HOST        qemu+tcp://… (over the management link), or the unix socket (which no cut link closes)
+  bmc HOST                   its BMC, as fence_ipmilan reads it from standard input (after up --bmc)
   exec HOST COMMAND…         run a command inside a host
   virsh HOST ARGUMENT…       virsh on a host
 
@@ -31,12 +32,14 @@ Guests
 State and faults
   status [--json]            hosts, links, daemons and guests, from the outside: it answers whatever hangs
   migrate NAME --to HOST     live
+  node HOST cpu=80 mem=60    makes the host look loaded (percent used); `off` shows the machine again
   fault power-off HOST       every process of the host dies at once, and nothing says goodbye; power-on starts it again
   fault link-down HOST       the management link is a black hole, its guests run on; --all cuts their network too; link-up
   fault libvirtd-kill HOST   its guests run on; libvirtd-start
   fault libvirtd-freeze HOST connections open and nothing answers; libvirtd-thaw
   fault qemu-kill GUEST      the guest crashes
   fault qemu-freeze GUEST    its monitor hangs; qemu-thaw
+  fault bmc-kill HOST        its BMC falls silent; bmc-start
 
 Exit code 2: the command line is wrong; 1: it failed. Each lab lives in /var/tmp/steward-lab-NAME, or in LAB_DIR.
 END

@@ -2,7 +2,7 @@
 # The guests' kernel and initramfs: Debian's cloud kernel, busybox, the modules it needs, and guest/init.
 
 # Loaded at boot, in this order, each after what it depends on. What the kernel has built in is left out.
-GUEST_MODULES=(virtio_pci virtio_net virtio_blk virtio_balloon button evdev ata_piix sr_mod isofs nls_ascii vfat)
+GUEST_MODULES=(virtio_pci virtio_net virtio_blk virtio_balloon button evdev ata_piix sr_mod isofs nls_ascii nls_cp437 vfat)
 
 # Prints the newest cloud kernel's version that has both its image and its modules.
 find_kernel() {
