@@ -30,6 +30,9 @@ open_lab() {
     MGMT_LINK=$NAME-mgmt
     GUEST_LINK=$NAME-net
     LINK_ALIAS="$PREFIX $LAB"
+    # The path is written into settings, XML and generated commands, and each host has a /run of its own over the machine's.
+    [[ $LAB =~ ^/[A-Za-z0-9._/-]+$ && $LAB != /run* ]] ||
+        die "the lab cannot live in '$LAB'" "its path goes into settings and commands, and /run is another one inside a host" "set LAB_DIR to a path outside of /run, of letters, digits, '.', '_', '-' and '/'"
     # A unix socket's path is limited to 107 characters, and the longest one inside the folder takes 40.
     ((${#LAB} <= 64)) || die "the folder $LAB has too long a path" "libvirt's sockets lie in it and their paths are limited" "set LAB_DIR to a path of at most 64 characters"
     SUBNET='' HOST_COUNT=0 WITH_BMC=no
@@ -165,6 +168,9 @@ process_state() {
     stat=${stat##*) }
     printf '%s' "${stat%% *}"
 }
+
+# The command line of a process, its words parted by spaces; empty when the process is gone.
+command_line() { tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" || true; }
 
 # Kills everything in a namespace and waits until it is gone.
 kill_namespace() {

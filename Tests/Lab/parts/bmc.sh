@@ -41,7 +41,7 @@ bmc_settings() {
 bmc_pid() {
     local pid
     for pid in $(namespace_pids "$SWITCH"); do
-        if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q "^ipmi_sim .*$LAB/$1/bmc/lan.conf"; then
+        if [[ $(command_line "$pid") == "ipmi_sim -c $LAB/$1/bmc/lan.conf "* ]]; then
             printf '%s' "$pid"
             return
         fi

@@ -10,6 +10,7 @@ usage: lab [-n NAME] COMMAND …        NAME is the lab (default demo, or LAB_NA
 The lab
   up [--hosts N] [--bmc]     bring it up (3 hosts unless told), add hosts to it, or heal it after faults
   down                       take it down without a trace, also after a crash
+  clean                      heal it and remove every guest and volume, for the next test
   hosts                      each host with its two URIs
   uri [--socket] HOST        qemu+tcp://… (over the management link), or the unix socket (which no cut link closes)
   bmc HOST                   its BMC, as fence_ipmilan reads it from standard input (after up --bmc)

@@ -24,7 +24,8 @@ choose_subnet() {
 
 # A route that holds the range (other than a default) or lies within it means that somebody uses it.
 subnet_is_free() {
-    if ip -4 route show table all match "$1.0.0/16" | grep -qv '^default'; then return 1; fi
+    # Not grep -q: it closes the pipe at the first match, and the writer's SIGPIPE would count as "no match".
+    if ip -4 route show table all match "$1.0.0/16" | grep -v '^default' >/dev/null; then return 1; fi
     [[ -z $(ip -4 route show table all root "$1.0.0/16") ]]
 }
 
@@ -60,22 +61,26 @@ switch_up() {
     : >"$LAB/switch-ready"
 }
 
+# The machine's two interfaces are made and marked inside the namespace and then moved out, so that they are never seen unmarked:
+# a crash at any moment leaves either nothing outside or something that `down` knows for its own.
 make_switch() {
     local host
     ip netns add "$SWITCH" &&
-        ip link add "$MGMT_LINK" type veth peer name outside-m netns "$SWITCH" &&
-        ip link set "$MGMT_LINK" alias "$LINK_ALIAS" address "$(mac 4 1)" &&
-        ip link add "$GUEST_LINK" type veth peer name outside-g netns "$SWITCH" &&
-        ip link set "$GUEST_LINK" alias "$LINK_ALIAS" address "$(mac 4 2)" &&
         ip -n "$SWITCH" -batch - <<END &&
 link set lo up
 link add mgmt address $(mac 3 1) type bridge mcast_snooping 0
 link add guests address $(mac 3 2) type bridge mcast_snooping 0
+link add outside-m type veth peer name $MGMT_LINK address $(mac 4 1)
+link add outside-g type veth peer name $GUEST_LINK address $(mac 4 2)
 link set outside-m master mgmt up
 link set outside-g master guests up
 link set mgmt up
 link set guests up
 addr add $SUBNET.255.254/17 dev guests
+link set $MGMT_LINK alias "$LINK_ALIAS"
+link set $GUEST_LINK alias "$LINK_ALIAS"
+link set $MGMT_LINK netns $$
+link set $GUEST_LINK netns $$
 END
         quiet_ipv6 "$MGMT_LINK" "$GUEST_LINK" &&
         ip -batch - <<END &&
@@ -152,4 +157,4 @@ host_links() {
 }
 
 # link_is_up HOST m|g
-link_is_up() { ip -n "$SWITCH" -o link show "$2${1#h}" up 2>/dev/null | grep -q .; }
+link_is_up() { [[ -n $(ip -n "$SWITCH" -o link show "$2${1#h}" up 2>/dev/null) ]]; }

@@ -33,7 +33,7 @@ lab_node() {
 node_pid() {
     local pid
     for pid in $(namespace_pids "$(host_namespace "$1")"); do
-        if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q "^bash $LAB_HOME/host-node "; then
+        if [[ $(command_line "$pid") == "bash $LAB_HOME/host-node "* ]]; then
             printf '%s' "$pid"
             return
         fi
