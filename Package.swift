@@ -13,10 +13,16 @@ let settings: [SwiftSetting] = [
 let package = Package(
     name: "steward",
     products: [],
-    dependencies: [],
+    dependencies: [
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+    ],
     targets: [
         .target(name: "Fleet", swiftSettings: settings),
+        .target(name: "Metering", dependencies: ["Fleet"], swiftSettings: settings),
+        .target(
+            name: "OperatorFiles", dependencies: ["Fleet", "Metering", .product(name: "Yams", package: "Yams")], swiftSettings: settings),
         .target(name: "TimeSeries", dependencies: ["Fleet"], swiftSettings: settings),
         .testTarget(name: "FleetTests", dependencies: ["Fleet"], swiftSettings: settings),
+        .testTarget(name: "OperatorFilesTests", dependencies: ["Fleet", "Metering", "OperatorFiles"], swiftSettings: settings),
     ]
 )
