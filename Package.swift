@@ -23,6 +23,7 @@ let package = Package(
             name: "OperatorFiles", dependencies: ["Fleet", "Metering", .product(name: "Yams", package: "Yams")], swiftSettings: settings),
         .target(name: "TimeSeries", dependencies: ["Fleet"], swiftSettings: settings),
         .testTarget(name: "FleetTests", dependencies: ["Fleet"], swiftSettings: settings),
+        .testTarget(name: "MeteringTests", dependencies: ["Fleet", "Metering"], swiftSettings: settings),
         .testTarget(name: "OperatorFilesTests", dependencies: ["Fleet", "Metering", "OperatorFiles"], swiftSettings: settings),
     ]
 )
