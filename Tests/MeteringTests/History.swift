@@ -21,11 +21,16 @@ struct Scribe {
     /// 2026-11-01T00:00:00Z.
     static let epoch: Int64 = 1_793_491_200
     var facts: [Fact] = []
-    var origin = "collector:1"
-    var machine = "collector-boot"
+    var origin: String
+    var machine: String
     var ordinal: UInt64 = 0
     /// Added to the wall clock only: a stepped clock.
     var wallOffset: Int64 = 0
+
+    init(origin: String = "collector:1", machine: String = "collector-boot") {
+        self.origin = origin
+        self.machine = machine
+    }
 
     /// Writes a fact at so many seconds after the epoch.
     mutating func write(
