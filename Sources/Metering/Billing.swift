@@ -1,6 +1,8 @@
 public import Fleet
 
-/// Closing months, correcting closed ones, invoices, previews and checks. All are pure functions of facts and tariff.
+/// Closing months, correcting closed ones, invoices, previews and checks.
+///
+/// All are pure functions of facts and tariff.
 public struct Billing: Sendable {
     /// Every row of the ledger, in order.
     public let rows: [FactRow]
@@ -10,7 +12,9 @@ public struct Billing: Sendable {
     public let policy: GapPolicy
     private let digest: @Sendable ([UInt8]) -> String
 
-    /// A bill's inputs. `digest` is a hash of bytes as hexadecimal text, such as SHA-256.
+    /// A bill's inputs.
+    ///
+    /// `digest` is a hash of bytes as hexadecimal text, such as SHA-256.
     public init(rows: [FactRow], tariff: Tariff, policy: GapPolicy = .proven, digest: @escaping @Sendable ([UInt8]) -> String) {
         self.rows = rows
         self.tariff = tariff

@@ -64,7 +64,9 @@ struct Coverage {
         return found.from <= second ? (true, found.to) : (false, found.from)
     }
 
-    /// The coverage of every host. `instants` are the facts' instants in UTC milliseconds.
+    /// The coverage of every host.
+    ///
+    /// `instants` are the facts' instants in UTC milliseconds.
     static func ofHosts(_ facts: [Fact], instants: [Int64], clocks: ClockMap) -> [HostName: Coverage] {
         struct Watch {
             var opened: Int64?

@@ -27,7 +27,9 @@ extension Billing {
         "x_Book", "x_EvidenceClass", "x_ExactBilledCost", "x_Line",
     ]
 
-    /// A period's usage and corrections as FOCUS 1.2 CSV. Unpriced usage has no place in it: look at the report's findings first.
+    /// A period's usage and corrections as FOCUS 1.2 CSV.
+    ///
+    /// Unpriced usage has no place in it: look at the report's findings first.
     ///
     /// `BilledCost` is exact in minor units and adds up to each invoice. `ListCost` and `ContractedCost` must equal quantity × price as a
     /// reader of doubles computes it; the exact amount is in `x_ExactBilledCost`.

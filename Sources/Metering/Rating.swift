@@ -93,7 +93,9 @@ public struct SecondsTally: Hashable, Sendable {
     public var remainder: Int64 { life - billed - free - unknown }
 }
 
-/// Turns spans into rated pieces. One brain for reports, invoices, previews, counters and explanations.
+/// Turns spans into rated pieces.
+///
+/// One brain for reports, invoices, previews, counters and explanations.
 struct Rater {
     struct Slice {
         let interval: Interval

@@ -79,7 +79,9 @@ public struct SpanState: Hashable, Comparable, Sendable {
     public static func < (left: SpanState, right: SpanState) -> Bool { (left.code, left.reason) < (right.code, right.reason) }
 }
 
-/// A stretch of one guest's life in which nothing about it changed. Indices point into the ``SpanBook``.
+/// A stretch of one guest's life in which nothing about it changed.
+///
+/// Indices point into the ``SpanBook``.
 public struct GuestSpan: Hashable, Sendable {
     /// The guest's index.
     public let guest: Int32

@@ -93,7 +93,9 @@ extension SpanBuilder {
         book.volumeSpans.append(span)
     }
 
-    /// Cuts by evidence. A gap with the volume at both ends is inferred, at the smaller of the two sizes; any other gap is unknown.
+    /// Cuts by evidence.
+    ///
+    /// A gap with the volume at both ends is inferred, at the smaller of the two sizes; any other gap is unknown.
     private func evidencePieces(
         _ interval: Interval, _ sighting: VolumeSighting, _ next: VolumeSighting?
     ) -> [(interval: Interval, bytes: UInt64, evidence: Evidence)] {

@@ -215,7 +215,9 @@ public final class Ledger: FactLog, @unchecked Sendable {
 }
 
 extension Ledger {
-    /// Names the chain's head outside the database. Not synced: after a power cut it may lag behind, which proves nothing and harms nothing.
+    /// Names the chain's head outside the database.
+    ///
+    /// Not synced: after a power cut it may lag behind, which proves nothing and harms nothing.
     private func writeAnchor(_ head: ChainHead) {
         let text = "\(head.sequence) \(head.hash.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined())\n"
         let draft = anchorPath + ".new"
