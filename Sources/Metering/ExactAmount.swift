@@ -59,19 +59,23 @@ public struct ExactAmount: Hashable, Comparable, Sendable {
     ///   - price: 10⁻¹² currency units for one priced unit, at least 0.
     ///   - keptPartsPerMillion: What a discount leaves, 0…1,000,000.
     public init(usage: Int128, unit: UsageUnit, price: Int128, keptPartsPerMillion: Int = 1_000_000) {
-        let divisor = unit.size * 1_000_000
+        let divisor = UInt64(unit.size) * 1_000_000
         let kept = price.magnitude * UInt128(keptPartsPerMillion)
-        let (product, overflow) = kept.multipliedReportingOverflow(by: usage.magnitude)
-        let quotient: UInt128
-        let remainder: UInt128
-        if overflow {
-            // Price books keep prices below 2⁶⁰ and 2¹⁰⁰ byte-seconds are an exabyte for 30,000 years: the quotient always fits.
-            let wide = kept.multipliedFullWidth(by: usage.magnitude)
-            (quotient, remainder) = divisor.dividingFullWidth(wide)
-        } else {
-            (quotient, remainder) = product.quotientAndRemainder(dividingBy: divisor)
+        let product = kept.multipliedFullWidth(by: usage.magnitude)
+        // Long division by one 64-bit digit: every divisor is below 2⁶². Price books keep prices below 2⁶⁰ and 2¹⁰⁰ byte-seconds are an
+        // exabyte for 30,000 years, so that the two digits below always hold the quotient.
+        var rest: UInt64 = 0
+        var digits: [UInt64] = []
+        for half in [product.high, UInt128(product.low)] {
+            for digit in [UInt64(truncatingIfNeeded: half >> 64), UInt64(truncatingIfNeeded: half)] {
+                let (quotient, remainder) = divisor.dividingFullWidth((rest, digit))
+                digits.append(quotient)
+                rest = remainder
+            }
         }
-        self.init(trillionths: Int128(quotient), rest: UInt64(remainder * (UInt128(ExactAmount.denominator) / divisor)))
+        precondition(digits[0] == 0 && digits[1] == 0 && digits[2] >> 63 == 0, "an amount beyond 10²⁶ currency units")
+        self.init(
+            trillionths: Int128(digits[2]) << 64 | Int128(digits[3]), rest: rest * (ExactAmount.denominator / divisor))
     }
 
     /// The exact sum.
