@@ -20,7 +20,8 @@ extension Billing {
     public static let focusColumns = [
         "AvailabilityZone", "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd",
         "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargeFrequency", "ChargePeriodEnd",
-        "ChargePeriodStart", "ConsumedQuantity", "ConsumedUnit", "ContractedCost", "ContractedUnitPrice", "EffectiveCost", "InvoiceId",
+        "ChargePeriodStart", "CommitmentDiscountStatus", "ConsumedQuantity", "ConsumedUnit", "ContractedCost", "ContractedUnitPrice",
+        "EffectiveCost", "InvoiceId",
         "InvoiceIssuerName", "ListCost", "ListUnitPrice", "PricingCategory", "PricingQuantity", "PricingUnit", "ProviderName",
         "PublisherName", "RegionId", "RegionName", "ResourceId", "ResourceName", "ResourceType", "ServiceCategory", "ServiceName",
         "ServiceSubcategory", "SkuId", "SkuMeter", "SkuPriceDetails", "SkuPriceId", "SubAccountId", "SubAccountName", "Tags",
@@ -50,9 +51,10 @@ extension Billing {
                 let shares = apportioned(charged.map { $0.amount ?? .zero } + changed.map(\.amount), minorDigits: digits)
                 let entries = charged.map { ($0, false, false) } + changed.map { ($0.line, true, $0.isReversal) }
                 for (entry, share) in zip(entries, shares) {
+                    let suffix = closing == nil ? "-provisional" : ""
                     let row = FocusRow(
                         line: entry.0, isCorrection: entry.1, isReversal: entry.2, billed: decimalText(share, digits: digits),
-                        window: window, issuer: issuer, invoice: closing == nil ? "" : "\(tenant)-\(tariff.calendar.date(at: window.from))")
+                        window: window, issuer: issuer, invoice: "\(tenant)-\(tariff.calendar.date(at: window.from))\(suffix)")
                     text += Billing.focusColumns.map { csvField(row.value($0)) }.joined(separator: ",") + "\r\n"
                 }
             }
