@@ -15,8 +15,12 @@ let package = Package(
     products: [],
     dependencies: [],
     targets: [
+        .target(name: "Decisions", dependencies: ["Fleet", "Plans"], swiftSettings: settings),
         .target(name: "Fleet", swiftSettings: settings),
+        .target(name: "Plans", dependencies: ["Fleet"], swiftSettings: settings),
         .target(name: "TimeSeries", dependencies: ["Fleet"], swiftSettings: settings),
+        .testTarget(name: "DecisionsTests", dependencies: ["Decisions", "Fleet", "Plans"], swiftSettings: settings),
         .testTarget(name: "FleetTests", dependencies: ["Fleet"], swiftSettings: settings),
+        .testTarget(name: "PlansTests", dependencies: ["Fleet", "Plans"], swiftSettings: settings),
     ]
 )
