@@ -15,6 +15,8 @@ let package = Package(
     products: [],
     dependencies: [],
     targets: [
+        .executableTarget(
+            name: "balance-peer", dependencies: ["Decisions"], path: "Tests/Peers/balance-peer", swiftSettings: settings),
         .target(name: "Decisions", dependencies: ["Fleet", "Plans"], swiftSettings: settings),
         .target(name: "Fleet", swiftSettings: settings),
         .target(name: "Plans", dependencies: ["Fleet"], swiftSettings: settings),
