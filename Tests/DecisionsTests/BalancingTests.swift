@@ -185,6 +185,26 @@ struct BalancingTests {
         #expect(plan.peakAfter < 0.7 && plan.moves.count >= 3)
     }
 
+    @Test("a torn bundle is joined only after the guest that it must not meet has left")
+    func tornBundle() throws {
+        var fleet = BalanceFleet(
+            hosts: [fleetHost("a"), fleetHost("b"), fleetHost("c")],
+            guests: [
+                fleetGuest("x", "a", cpu: 2, memory: 8), fleetGuest("y", "b", cpu: 2), fleetGuest("foe", "a", cpu: 2),
+                fleetGuest("other", "b", cpu: 9, fixed: true),
+            ])
+        fleet.affinity = [["x", "y"]]
+        fleet.antiAffinity = [["y", "foe"]]
+        let plan = try Balancing.plan(fleet, annealingSteps: 40_000)
+        #expect(plan.broken.isEmpty && plan.conflicts.isEmpty)
+        var place = Dictionary(uniqueKeysWithValues: fleet.guests.map { ($0.name, $0.host) })
+        for move in plan.moves {
+            place[move.guest] = move.to
+            #expect(place["y"] != place["foe"])
+        }
+        #expect(place["x"] == place["y"])
+    }
+
     @Test(
         "on random fleets each step breaks nothing new, the objective is as stated, and the same plan comes again",
         arguments: UInt64(0)..<40)

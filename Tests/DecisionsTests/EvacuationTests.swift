@@ -249,6 +249,19 @@ struct HostWatchTests {
         #expect((suspicions.first ?? 0) < (suspicions.dropFirst().first ?? 0))
     }
 
+    @Test(
+        "no further start once the proof is void: the host answers, renews its lease, or has its power on again",
+        arguments: [HostEvent.answered, .refused, .hung, .leaseRenewed, .powerOn])
+    func voided(event: HostEvent) {
+        var observed = Observed(in: .evacuating)
+        observed.send(event)
+        #expect(observed.effects.contains(.stopStarts(incident: 1)))
+        #expect(observed.watch.proof == nil)
+        observed.send(.evacuationEnded(isComplete: false))
+        observed.send(.tick, seconds: 60)
+        #expect(!observed.effects.contains { if case .evacuate = $0 { true } else { false } })
+    }
+
     @Test("two answers and a miss are unsteady, not healthy")
     func unsteady() {
         var observed = Observed(in: .suspect)

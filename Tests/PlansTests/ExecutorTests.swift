@@ -231,7 +231,7 @@ struct ExecutorLockTests {
         var driver = Driver()
         let weak = driver.submit([Step(migration(1)), Step(.setAutostart(guest(1), on: "b", true), after: [0])], decider: .balance)
         while driver.acts.isEmpty { _ = try driver.carryOutOne() }
-        driver.world.observation = { $0.guest == guest(1) ? .underWay : nil }
+        driver.world.observation = { $0.kind == .migrate ? .underWay : nil }
         let strong = driver.submit(
             [Step(.start(guest(1), on: "c", incident: "i")), Step(.start(guest(2), on: "c", incident: "i"))], decider: .evacuation)
         try driver.run(forSeconds: 10)

@@ -14,6 +14,9 @@ struct BalanceProblem {
     let units: [Unit]
     /// The units of each anti-affinity group.
     let antiGroups: [[Int]]
+    /// The guests of each anti-affinity group.
+    let antiGuests: [[Int]]
+    let unitOfGuest: [Int]
     let homeOfGuest: [Int]
     let memoryTotal: Double
     /// What moving all of the fleet's memory costs.
@@ -82,6 +85,8 @@ struct BalanceProblem {
         var unitOfGuest = Array(repeating: 0, count: fleet.guests.count)
         for (unit, guests) in groups.enumerated() { for guest in guests { unitOfGuest[guest] = unit } }
         antiGroups = fleet.antiAffinity.map { Set($0.compactMap { names.guests[$0] }.map { unitOfGuest[$0] }).sorted() }
+        antiGuests = fleet.antiAffinity.map { $0.compactMap { names.guests[$0] } }
+        self.unitOfGuest = unitOfGuest
         var groupsOfUnit = Array(repeating: [Int](), count: groups.count)
         for (group, members) in antiGroups.enumerated() { for unit in members { groupsOfUnit[unit].append(group) } }
         var made: [Unit] = []

@@ -23,7 +23,7 @@ public enum Balancing {
                 moves: [], objectiveBefore: before.objective, objectiveAfter: before.objective, peakBefore: before.peak,
                 peakAfter: before.peak,
                 peakLowerBound: problem.fleetLoad.max() ?? 0,
-                broken: BalanceOrder.broken(start) + BalanceOrder.torn(problem),
+                broken: BalanceOrder.broken(start) + BalanceOrder.torn(problem, problem.homeOfGuest),
                 conflicts: problem.conflicts, noMoveReason: "rules conflict; change one of each conflict first")
         }
         var search = BalanceSearch(problem, seed: seed, steps: annealingSteps)
@@ -31,14 +31,15 @@ public enum Balancing {
         var order = BalanceOrder(problem, goal: search.state.place)
         order.run()
         // A bundle that is torn apart breaks a rule that the state, which keeps bundles whole, does not show.
-        let torn = problem.units.count { $0.isSplit }
-        let isWorth = order.state.energy < start.energy + 5 * Double(torn) - 1e-9
+        let tornBefore = BalanceOrder.torn(problem, problem.homeOfGuest)
+        let tornAfter = BalanceOrder.torn(problem, order.hostOfGuest)
+        let isWorth = order.state.energy + 5 * Double(tornAfter.count) < start.energy + 5 * Double(tornBefore.count) - 1e-9
         let end = isWorth ? order.state : start
         let after = isWorth ? try evaluate(fleet, hosts: order.hosts) : before
         return BalancePlan(
             moves: isWorth ? order.moves : [], objectiveBefore: before.objective, objectiveAfter: after.objective, peakBefore: before.peak,
             peakAfter: after.peak, peakLowerBound: problem.fleetLoad.max() ?? 0,
-            broken: BalanceOrder.broken(end) + (isWorth ? [] : BalanceOrder.torn(problem)), conflicts: [],
+            broken: BalanceOrder.broken(end) + (isWorth ? tornAfter : tornBefore), conflicts: [],
             noMoveReason: isWorth ? nil : reason(start, found: search.state))
     }
 
@@ -100,7 +101,7 @@ struct BalanceOrder {
     private(set) var state: BalanceState
     private(set) var moves: [BalanceMove] = []
     private let goal: [Int]
-    private var hostOfGuest: [Int]
+    private(set) var hostOfGuest: [Int]
     /// What is used now, by host × resource, guest by guest.
     private var usedNow: [Double]
 
@@ -129,7 +130,7 @@ struct BalanceOrder {
         while !left.isEmpty {
             var blocked: [Int] = []
             for unit in left {
-                if state.place[unit] == goal[unit] || mayMove(unit, to: goal[unit]) {
+                if mayMove(unit, to: goal[unit]) {
                     carry(unit, to: goal[unit])
                 } else {
                     blocked.append(unit)
@@ -154,11 +155,9 @@ struct BalanceOrder {
     /// Members of a bundle that is still torn apart are where they are, not where the state has the bundle: they are counted here.
     private func mayMove(_ unit: Int, to host: Int) -> Bool {
         let problem = state.problem
-        guard problem.mayBe(unit, on: host), state.neighbours(unit, on: host) == 0 else { return false }
+        guard problem.mayBe(unit, on: host) else { return false }
         for group in problem.units[unit].antiGroups {
-            for other in problem.antiGroups[group] where other != unit && problem.units[other].isSplit {
-                if problem.units[other].guests.contains(where: { hostOfGuest[$0] == host }) { return false }
-            }
+            for guest in problem.antiGuests[group] where hostOfGuest[guest] == host && problem.unitOfGuest[guest] != unit { return false }
         }
         let width = problem.resources.count
         for index in 0..<width where problem.isHard[index] {
@@ -227,8 +226,8 @@ struct BalanceOrder {
     }
 
     /// Bundles that are not on one host.
-    static func torn(_ problem: BalanceProblem) -> [String] {
-        problem.units.filter(\.isSplit).map { unit in
+    static func torn(_ problem: BalanceProblem, _ hostOfGuest: [Int]) -> [String] {
+        problem.units.filter { unit in unit.guests.contains { hostOfGuest[$0] != hostOfGuest[unit.guests[0]] } }.map { unit in
             unit.guests.map { "'\(problem.fleet.guests[$0].name)'" }.joined(separator: ", ") + " do not share a host (affinity)"
         }
     }
