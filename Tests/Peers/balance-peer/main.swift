@@ -8,9 +8,10 @@ encoder.outputFormatting = .sortedKeys
 while let line = readLine() {
     do {
         let plan = try Balancing.plan(try decoder.decode(BalanceFleet.self, from: Data(line.utf8)))
-        print(String(decoding: try encoder.encode(plan), as: UTF8.self))
+        // Not print: a pipe would hold the line back, and whoever waits for it would wait for ever.
+        FileHandle.standardOutput.write(try encoder.encode(plan) + Data("\n".utf8))
     } catch {
-        print(#"{"error": true}"#)
+        FileHandle.standardOutput.write(Data(#"{"error": true}"#.utf8) + Data("\n".utf8))
         FileHandle.standardError.write(Data("\(error)\n".utf8))
     }
 }
