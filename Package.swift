@@ -13,10 +13,14 @@ let settings: [SwiftSetting] = [
 let package = Package(
     name: "steward",
     products: [],
-    dependencies: [],
+    dependencies: [
+        .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0")
+    ],
     targets: [
+        .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "Fleet", swiftSettings: settings),
-        .target(name: "TimeSeries", dependencies: ["Fleet"], swiftSettings: settings),
+        .target(name: "TimeSeries", dependencies: ["CZstd", "Fleet"], swiftSettings: settings),
         .testTarget(name: "FleetTests", dependencies: ["Fleet"], swiftSettings: settings),
+        .testTarget(name: "TimeSeriesTests", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
     ]
 )
