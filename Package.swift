@@ -19,8 +19,17 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "Fleet", swiftSettings: settings),
+        .target(
+            name: "Storage", dependencies: ["Fleet", "TimeSeries", .product(name: "GRDBSQLite", package: "GRDB.swift")],
+            swiftSettings: settings),
         .target(name: "TimeSeries", dependencies: ["CZstd", "Fleet"], swiftSettings: settings),
+        .executableTarget(
+            name: "sample-writer", dependencies: ["Fleet", "Storage", "TimeSeries"], path: "Tests/SampleWriter", swiftSettings: settings),
         .testTarget(name: "FleetTests", dependencies: ["Fleet"], swiftSettings: settings),
+        .testTarget(
+            name: "StorageTests",
+            dependencies: ["Fleet", "Storage", "TimeSeries", "sample-writer", .product(name: "GRDBSQLite", package: "GRDB.swift")],
+            swiftSettings: settings),
         .testTarget(name: "TimeSeriesTests", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
     ]
 )

@@ -58,12 +58,20 @@ package struct HeadStream: Sendable {
     }
 
     /// The latest tick ever appended in order; nil before the first.
-    package var lastTime: Int64? { state.presence.isEmpty || hasRows ? state.time : nil }
+    package var lastTime: Int64? { hasRows ? state.time : nil }
     private var hasRows = false
 
     package var extentCount: Int { extents.count }
     package var rows: Int { extents.reduce(0) { $0 + $1.rows } }
     package var byteCount: Int { extents.reduce(0) { $0 + $1.block.capacity } }
+
+    /// Readings in the oldest block.
+    package var firstRows: Int { extents.first?.rows ?? 0 }
+    /// The earliest unsealed reading.
+    package var firstTime: Int64? { extents.map(\.first).min() }
+
+    /// The latest unsealed reading.
+    package var latestTime: Int64? { extents.map(\.last).max() }
 
     /// Makes the next row begin a block, so that what is there now can be taken away.
     package mutating func cut() { mustCut = true }
@@ -97,9 +105,27 @@ package struct HeadStream: Sendable {
         return UnsafeRawBufferPointer(rebasing: target[..<length])
     }
 
-    /// Takes over what was present before, so that the first row knows which series turn stale in it.
-    package func resume(presence: [Bool]) {
+    /// Goes on behind readings that are sealed: later ones only, and stale where a column is missing that was there.
+    package mutating func resume(after time: Int64, presence: [Bool]) {
+        state.time = time
+        hasRows = true
         for index in presence.indices { state.presence[index] = presence[index] }
+    }
+
+    /// Appends a row that was kept as bytes, and says what it holds.
+    package mutating func replay(_ bytes: UnsafeRawBufferPointer) throws(DamagedData) -> Row {
+        var row = Row(columns: source.layout.columns.count)
+        row.time = state.time
+        row.bits = state.bits
+        var reader = ByteReader(bytes)
+        try row.read(&reader)
+        guard reader.remaining == 0 else { throw DamagedData("\(reader.remaining) bytes behind a row") }
+        if row.isKey {
+            mustCut = true
+            if row.tellsPrevious { for index in row.previousPresence.indices { state.presence[index] = row.previousPresence[index] } }
+        }
+        _ = append(time: row.time, bits: row.bits, presence: row.isPartial ? row.presence : [])
+        return row
     }
 
     /// The readings of the first `count` extents, sorted by time, of equal times the first; nil where there is none.
@@ -315,4 +341,9 @@ private struct RowCollector {
             columnCount: columns, times: order.map { times[$0] }, values: values, presence: present, wasPresent: wasPresent)
         return (block, duplicates)
     }
+}
+
+extension Row {
+    /// How many columns have a number.
+    package var present: Int { isPartial ? presence.reduce(0) { $0 + ($1 ? 1 : 0) } : bits.count }
 }
