@@ -18,4 +18,26 @@ public struct LabelMatcher: Hashable, Sendable {
     public let operation: Operation
     /// The text or the regular expression.
     public let value: String
+
+    /// The matcher `name="value"`.
+    public init(_ name: String, equals value: String) {
+        self.name = name
+        operation = .equal
+        self.value = value
+    }
+
+    /// The matcher `name!="value"`.
+    public init(_ name: String, differsFrom value: String) {
+        self.name = name
+        operation = .notEqual
+        self.value = value
+    }
+
+    /// Whether a value meets the condition; pass the empty text for a label that is not there.
+    public func matches(_ candidate: String) -> Bool {
+        switch operation {
+        case .equal, .matches: candidate == value
+        case .notEqual, .doesNotMatch: candidate != value
+        }
+    }
 }
