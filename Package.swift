@@ -16,6 +16,7 @@ let package = Package(
     dependencies: [],
     targets: [
         .target(name: "Fleet", swiftSettings: settings),
+        .target(name: "PromQL", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
         .target(name: "TimeSeries", dependencies: ["Fleet"], swiftSettings: settings),
         .testTarget(name: "FleetTests", dependencies: ["Fleet"], swiftSettings: settings),
     ]
