@@ -63,11 +63,13 @@ let package = Package(
             dependencies: [
                 "Collection", "Exposition", "Fleet", "HTTPServer", "Libvirt", "TimeSeries", argumentParser, logging, serviceLifecycle,
             ], swiftSettings: settings),
-        .executableTarget(name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "TimeSeries"], swiftSettings: settings),
+        .executableTarget(
+            name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "TimeSeries"], swiftSettings: settings),
         .executableTarget(name: "balance-peer", dependencies: ["Decisions"], path: "Tests/Peers/balance-peer", swiftSettings: settings),
         .executableTarget(
             name: "ledger-writer", dependencies: ["Fleet", "Metering", "Storage"], path: "Tests/LedgerWriter", swiftSettings: settings),
-        .executableTarget(name: "metering-bench", dependencies: ["Fleet", "Metering"], path: "Tests/MeteringBench", swiftSettings: settings),
+        .executableTarget(
+            name: "metering-bench", dependencies: ["Fleet", "Metering"], path: "Tests/MeteringBench", swiftSettings: settings),
         .executableTarget(
             name: "sample-writer", dependencies: ["Fleet", "Storage", "TimeSeries"], path: "Tests/SampleWriter", swiftSettings: settings),
 
@@ -85,6 +87,7 @@ let package = Package(
             name: "StorageTests",
             dependencies: ["Fleet", "Metering", "Storage", "TimeSeries", "ledger-writer", "sample-writer", grdb, grdbSQLite],
             swiftSettings: settings),
+        .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "TimeSeriesTests", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
     ]
 )

@@ -13,8 +13,8 @@ extension LaneMachine {
             endAbandonment()
             counters.lateAnswers += 1
             // Its first values may be as old as the hang; what is older than a tick is no reading of now. And never backwards.
-            let age = now.monotonic - answer.began.monotonic
-            guard age <= settings.interval, lastPublished.map({ $0 < answer.began.monotonic }) ?? true else { return [] }
+            let age = now.uptime - answer.began.uptime
+            guard age <= settings.interval, lastPublished.map({ $0 < answer.began.uptime }) ?? true else { return [] }
         } else if current?.id == id {
             current = nil
         } else {
@@ -34,16 +34,16 @@ extension LaneMachine {
             migrating.removeAll { guest in asked.contains(guest) && !answer.jobs.contains { $0.guest == guest } }
         }
         if guests.values.contains(where: { $0.description == nil }) {
-            nextTick = min(nextTick, max(now.monotonic, answer.began.monotonic + min(LaneMachine.newcomerDelay, settings.interval)))
+            nextTick = min(nextTick, max(now.uptime, answer.began.uptime + min(LaneMachine.newcomerDelay, settings.interval)))
         }
-        lastPublished = answer.began.monotonic
+        lastPublished = answer.began.uptime
         counters.reads += 1
         return [
             .publish(
                 LaneReport(
                     host: host, time: answer.began.wall, isUp: true, failure: lastFailure, description: description, guests: reports,
                     inactive: inactive, node: answer.node, pools: pools, poolsRead: poolsRead, jobs: answer.jobs,
-                    took: now.monotonic - answer.began.monotonic, interval: settings.interval, counters: counters))
+                    took: now.uptime - answer.began.uptime, interval: settings.interval, counters: counters))
         ]
     }
 

@@ -187,7 +187,7 @@ public struct LaneMachine: Sendable {
 
     private mutating func wake(_ now: Moment) -> [Effect] {
         var effects: [Effect] = []
-        if let late = current, abandoned == nil, now.monotonic >= late.sent + settings.deadline {
+        if let late = current, abandoned == nil, now.uptime >= late.sent + settings.deadline {
             abandoned = late
             current = nil
             counters.abandonedCalls += 1
@@ -195,7 +195,7 @@ public struct LaneMachine: Sendable {
             // At once, so that every other guest's tick is late by the deadline only.
             effects.append(request(now))
         }
-        if now.monotonic >= nextTick {
+        if now.uptime >= nextTick {
             advanceTick(now)
             if link == .up, current == nil {
                 effects.append(request(now))
@@ -204,7 +204,7 @@ public struct LaneMachine: Sendable {
                 effects.append(.publish(silentReport(now)))
             }
         }
-        if case .down(let retryAt) = link, now.monotonic >= retryAt, abandoned == nil || current == nil {
+        if case .down(let retryAt) = link, now.uptime >= retryAt, abandoned == nil || current == nil {
             let id = takeCallID()
             link = .opening(id)
             effects.append(.open(id))
@@ -215,8 +215,8 @@ public struct LaneMachine: Sendable {
     /// Keeps the phase: a late wake-up does not shift the ticks after it.
     private mutating func advanceTick(_ now: Moment) {
         nextTick += settings.interval
-        if nextTick <= now.monotonic {
-            let missed = (now.monotonic - nextTick) / settings.interval
+        if nextTick <= now.uptime {
+            let missed = (now.uptime - nextTick) / settings.interval
             nextTick += settings.interval * (Int(missed.rounded(.down)) + 1)
         }
     }
@@ -228,14 +228,14 @@ public struct LaneMachine: Sendable {
 
     private mutating func request(_ now: Moment) -> Effect {
         let stale = guests.filter { $0.value.isDescriptionStale }.map(\.key).sorted()
-        let isSlowTick = now.monotonic >= nextSlowRead
-        if isSlowTick { nextSlowRead = now.monotonic + settings.slowInterval }
+        let isSlowTick = now.uptime >= nextSlowRead
+        if isSlowTick { nextSlowRead = now.uptime + settings.slowInterval }
         let request = LaneRequest(
             describe: Array(stale.filter { !suspects.contains($0) }.prefix(LaneRequest.maximumDescriptions)),
             groups: wantedGroups(), scope: suspects.isEmpty ? .active : .activeExcept(suspects), jobs: migrating,
             listsInactive: isSlowTick, readsPools: isSlowTick)
         let id = takeCallID()
-        current = Outstanding(id: id, sent: now.monotonic, request: request)
+        current = Outstanding(id: id, sent: now.uptime, request: request)
         return .request(id, request)
     }
 
@@ -259,11 +259,11 @@ public struct LaneMachine: Sendable {
         self.description = description
         self.groups = groups
         suspects = []
-        nextSlowRead = now.monotonic
+        nextSlowRead = now.uptime
         counters.connects += 1
         for guest in guests.keys { guests[guest]?.isDescriptionStale = true }
         // Events were lost while there was no connection: list and compare without waiting for the next tick.
-        nextTick = now.monotonic
+        nextTick = now.uptime
         return wake(now)
     }
 
@@ -271,7 +271,7 @@ public struct LaneMachine: Sendable {
         counters.failures += 1
         if link == .opening(id) {
             lastFailure = error
-            link = .down(retryAt: now.monotonic + nextBackoff())
+            link = .down(retryAt: now.uptime + nextBackoff())
             return [.publish(silentReport(now))]
         }
         if abandoned?.id == id { endAbandonment() } else if current?.id == id { current = nil } else { return [] }
@@ -282,7 +282,7 @@ public struct LaneMachine: Sendable {
 
     private mutating func lost(_ error: HypervisorError, _ now: Moment) -> [Effect] {
         lastFailure = error
-        link = .down(retryAt: now.monotonic + nextBackoff())
+        link = .down(retryAt: now.uptime + nextBackoff())
         suspects = []
         return [.close, .publish(silentReport(now))]
     }
@@ -307,7 +307,7 @@ public struct LaneMachine: Sendable {
         case .lifecycle(let guest, _, let lifecycle, _):
             guests[guest]?.isDescriptionStale = true
             if lifecycle == .stopped || lifecycle == .undefined { migrating.removeAll { $0 == guest } }
-            nextSlowRead = now.monotonic
+            nextSlowRead = now.uptime
         case .changed(let guest):
             guests[guest]?.isDescriptionStale = true
         case .migrationPass(let guest, _):

@@ -72,7 +72,7 @@ public final class Lanes: Sendable {
         while true {
             let now = clock()
             let earliest = lanes.values.map(\.machine.wakeAt).min()
-            for message in inbox.take(within: earliest.map { max(.zero, $0 - now.monotonic) }) {
+            for message in inbox.take(within: earliest.map { max(.zero, $0 - now.uptime) }) {
                 switch message {
                 case .event(let host, let from, let event, let hypervisor):
                     guard let lane = lanes[host], lane.generation == from else {
@@ -96,7 +96,7 @@ public final class Lanes: Sendable {
             }
             let due = clock()
             for name in lanes.keys.sorted() {
-                guard let lane = lanes[name], lane.machine.wakeAt <= due.monotonic else { continue }
+                guard let lane = lanes[name], lane.machine.wakeAt <= due.uptime else { continue }
                 lane.take(.woke, nil, due, listener)
             }
         }
@@ -106,7 +106,7 @@ public final class Lanes: Sendable {
     private func start(_ host: LaneHost, _ generation: UInt64) -> RunningLane {
         let inbox = inbox
         let name = host.name
-        let start = clock().monotonic + host.settings.interval * Int(generation % 1000) / 1000
+        let start = clock().uptime + host.settings.interval * Int(generation % 1000) / 1000
         return RunningLane(host: host, generation: generation, start: start, seed: seed ^ generation, clock: clock) {
             inbox.put(.event(name, generation: generation, $0, $1))
         }

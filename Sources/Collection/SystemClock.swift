@@ -14,7 +14,7 @@ public struct SystemClock: Sendable {
         // Counts time asleep too, unlike CLOCK_MONOTONIC: a suspended watcher must notice that time went by.
         clock_gettime(CLOCK_BOOTTIME, &monotonic)
         return Moment(
-            monotonic: .seconds(monotonic.tv_sec) + .nanoseconds(monotonic.tv_nsec),
-            wall: Timestamp(milliseconds: Int64(wall.tv_sec) * 1000 + Int64(wall.tv_nsec) / 1_000_000))
+            wall: Timestamp(milliseconds: Int64(wall.tv_sec) * 1000 + Int64(wall.tv_nsec) / 1_000_000),
+            uptime: .seconds(monotonic.tv_sec) + .nanoseconds(monotonic.tv_nsec))
     }
 }

@@ -41,22 +41,6 @@ public struct Timestamp: Hashable, Comparable, Sendable {
     }
 }
 
-/// Now, on the two clocks that a program has.
-///
-/// What is stamped uses the wall clock, which may step; what is waited for or judged uses the monotonic one, which does not.
-public struct Moment: Hashable, Sendable {
-    /// Time since an arbitrary start, never going back.
-    public let monotonic: Duration
-    /// The time of day as this machine believes it.
-    public let wall: Timestamp
-
-    /// A moment.
-    public init(monotonic: Duration, wall: Timestamp) {
-        self.monotonic = monotonic
-        self.wall = wall
-    }
-}
-
 extension Duration {
     /// Whole milliseconds, rounded towards zero.
     public var milliseconds: Int64 {

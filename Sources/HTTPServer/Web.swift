@@ -79,7 +79,9 @@ public struct WebRoute: Sendable {
     public let method: String
     /// The path; a part `{name}` matches anything but a slash and is captured.
     public let path: String
-    /// Answers a request. Long work belongs on a thread of its own, not into this function's.
+    /// Answers a request.
+    ///
+    /// Long work belongs on a thread of its own, not into this function's.
     public let answer: @Sendable (WebRequest) async -> WebResponse
 
     /// A route.

@@ -1,4 +1,4 @@
-import Fleet
+public import Fleet
 
 // MARK: What an attempt goes through
 

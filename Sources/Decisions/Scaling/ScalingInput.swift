@@ -1,5 +1,4 @@
 public import Fleet
-public import Plans
 
 /// One member of a group, wanted or there.
 public struct GroupMember: Hashable, Sendable {

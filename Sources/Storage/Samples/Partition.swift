@@ -26,7 +26,9 @@ struct NewSegment: Sendable {
     let data: [UInt8]
 }
 
-/// One file of sealed segments. Append-only: a segment, once written, never changes; the file goes as a whole.
+/// One file of sealed segments.
+///
+/// Append-only: a segment, once written, never changes; the file goes as a whole.
 ///
 /// Rollback journal rather than write-ahead log, so that between commits the file alone is everything and can be copied. `auto_vacuum`
 /// buys SQLite's pointer map, with which the end of a large blob is found without walking through its pages.
@@ -104,7 +106,9 @@ final class Partition: @unchecked Sendable {
         return connection
     }
 
-    /// Adds segments and the marks up to which each host is sealed, in one durable commit. `known` are sources already in the file.
+    /// Adds segments and the marks up to which each host is sealed, in one durable commit.
+    ///
+    /// `known` are sources already in the file.
     func append(_ segments: [NewSegment], sealed: [(host: String, through: Int64)], known: inout Set<UInt32>) throws(StorageError)
         -> [SegmentEntry]
     {

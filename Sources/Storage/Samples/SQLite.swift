@@ -30,7 +30,9 @@ public struct StorageError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// Owns one connection to one SQLite file. Not for two threads at a time.
+/// Owns one connection to one SQLite file.
+///
+/// Not for two threads at a time.
 ///
 /// The samples need what GRDB keeps to itself (incremental blobs, checkpoints by one connection alone), so this speaks SQLite's C.
 struct SQLiteConnection: ~Copyable {

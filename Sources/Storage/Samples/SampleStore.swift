@@ -86,7 +86,9 @@ public final class SampleStore: SampleSink, SeriesSource, Sendable {
             ticks.map { Acknowledgement(host: $0.host, time: Timestamp(milliseconds: $0.time), samples: $0.samples) })
     }
 
-    /// Publishes the readings and queues them for the disk; never waits. The readings of one host are one tick.
+    /// Publishes the readings and queues them for the disk; never waits.
+    ///
+    /// The readings of one host are one tick.
     ///
     /// When `queuedTicks` of a host wait already, its tick stays in memory until it is sealed, and is counted as a gap.
     public func append(_ ticks: [SourceTick]) {
@@ -145,7 +147,9 @@ public final class SampleStore: SampleSink, SeriesSource, Sendable {
     /// Copies the log back into `head.db`, gives its free pages back, and makes all of it survive a power cut.
     public func checkpoint() throws(StorageError) { try writer.flush(checkpointing: true) }
 
-    /// Commits what waits, and ends the writer. The store takes nothing any more.
+    /// Commits what waits, and ends the writer.
+    ///
+    /// The store takes nothing any more.
     public func close() { writer.close() }
 
     deinit { writer.close() }
@@ -156,10 +160,12 @@ public final class SampleStore: SampleSink, SeriesSource, Sendable {
     /// A logical snapshot: it sees each sample that is published now exactly once, whatever is sealed or removed meanwhile.
     public func snapshot() -> StoreSnapshot { StoreSnapshot(core.withLock { $0 }) }
 
+    /// Visits the series of the selection, as `SeriesSource` asks.
     public func select(_ selection: SeriesSelection, visit: (LabelSet, SampleRun) -> Bool) throws(SeriesSourceError) {
         try snapshot().select(selection, visit: visit)
     }
 
+    /// The label sets of the selection, as `SeriesSource` asks.
     public func labelSets(_ selection: SeriesSelection) throws(SeriesSourceError) -> [LabelSet] {
         try snapshot().labelSets(selection)
     }

@@ -4,7 +4,9 @@ public import Fleet
 public struct SampleStoreOptions: Sendable {
     /// How long samples are kept at least; nil keeps them for ever.
     public var retention: Duration? = .seconds(90 * 86_400)
-    /// What the sealed files may take together; the oldest go first. Nil is no bound.
+    /// What the sealed files may take together; the oldest go first.
+    ///
+    /// Nil is no bound.
     public var retentionBytes: Bytes?
     /// How much time one file covers before the next is begun; what retention takes away is a file at a time.
     public var partitionSpan: Duration = .seconds(7 * 86_400)
@@ -22,9 +24,13 @@ public struct SampleStoreOptions: Sendable {
     public var queuedTicks = 3
     /// The longest time between two moments at which everything acknowledged survives a power cut.
     public var syncInterval: Duration = .seconds(10)
-    /// The registered SQLite file system layer; nil is the operating system's. For tests.
+    /// The registered SQLite file system layer; nil is the operating system's.
+    ///
+    /// For tests.
     public var fileSystem: String?
-    /// Told after each commit, on the writer's thread: what is durable now. Must not block.
+    /// Told after each commit, on the writer's thread: what is durable now.
+    ///
+    /// Must not block.
     public var acknowledged: (@Sendable ([Acknowledgement]) -> Void)?
 
     /// The defaults.

@@ -51,7 +51,9 @@ struct PartitionView: Sendable {
     }
 }
 
-/// Everything that the store's lock guards. A value: a copy of it is a snapshot, and costs a few references.
+/// Everything that the store's lock guards.
+///
+/// A value: a copy of it is a snapshot, and costs a few references.
 struct StoreCore: Sendable {
     var index = SeriesIndex()
     var layouts = SourceReader()

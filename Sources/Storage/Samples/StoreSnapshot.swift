@@ -17,6 +17,7 @@ public struct StoreSnapshot: SeriesSource {
         let column: Int
     }
 
+    /// The label sets of the selection, as `SeriesSource` asks.
     public func labelSets(_ selection: SeriesSelection) throws(SeriesSourceError) -> [LabelSet] {
         var found: [LabelSet] = []
         try select(selection) { labels, _ in
@@ -26,6 +27,7 @@ public struct StoreSnapshot: SeriesSource {
         return found
     }
 
+    /// Visits the series of the selection, as `SeriesSource` asks.
     public func select(_ selection: SeriesSelection, visit: (LabelSet, SampleRun) -> Bool) throws(SeriesSourceError) {
         let from = selection.from.milliseconds
         let through = selection.through.milliseconds

@@ -95,7 +95,9 @@ final class StoreWriter: @unchecked Sendable {
         }
     }
 
-    /// The thread's body. `database` is nobody else's.
+    /// The thread's body.
+    ///
+    /// `database` is nobody else's.
     func run(_ database: consuming HeadDatabase, syncMilliseconds: Int, hooks: Hooks) {
         locked { thread = pthread_self() }
         var lastSync = monotonicMilliseconds()

@@ -1,5 +1,3 @@
-public import Fleet
-
 /// The present, on both clocks.
 ///
 /// Windows, deadlines, cooldowns and expiries run on `uptime`, which a time server cannot step; records and calendars use `wall`.
