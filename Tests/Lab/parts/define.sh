@@ -2,7 +2,7 @@
 # A guest from nothing: its options, its disk and its XML.
 
 guest_define() {
-    G_NAME='' G_HOST='' G_MEMORY=96 G_VCPUS=1 G_DISK=64 G_LOAD='' G_METADATA='' G_SEED='' G_UUID=''
+    G_NAME='' G_HOST='' G_MEMORY=112 G_VCPUS=1 G_DISK=64 G_LOAD='' G_METADATA='' G_SEED='' G_UUID=''
     parse_guest_options "$@"
     need_host "$G_HOST"
     if find_guest "$G_NAME" >/dev/null; then

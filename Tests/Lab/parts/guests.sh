@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Guests: real domains in QEMU's own emulation (no KVM), 96 MiB, on the shared folder and the lab's guest network.
+# Guests: real domains in QEMU's own emulation (no KVM), 112 MiB, on the shared folder and the lab's guest network.
 
 lab_guest() {
     need_lab

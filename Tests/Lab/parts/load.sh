@@ -20,6 +20,7 @@ lab_load() {
     address=$(guest_address "$host" "$name")
     answer=$(load_query "$address" "$*") ||
         die "the guest '$name' does not take the load" "http://$address/cgi-bin/load does not answer" "lab -n $NAME guest wait $name"
+    [[ $answer != *refused:* ]] || die "the guest '$name' refuses a load" "$(grep -o 'refused:.*' <<<"$answer" | tr '\n' ' ')" "make the guest with more --memory or --disk, or ask for less"
     printf '%s\n' "$answer" | tr '\n' ' '
     printf '\n'
 }

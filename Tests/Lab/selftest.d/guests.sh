@@ -89,6 +89,7 @@ test_load() {
     check "the sent bytes show it" soon 30 grows_by net.0.tx.bytes interface 2000000
     check "the balloon's statistics show it" soon 30 holds $((held + 15000))
     check "an impossible load is refused" not lab load web-1 cpu=much
+    check "a load that would not fit is refused" not lab load web-1 mem=90
 }
 
 boot_id() { get web-1 /boot-id; }
