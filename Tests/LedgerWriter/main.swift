@@ -1,8 +1,8 @@
 // Appends facts in batches of five and notes each batch that returned: the ledger's tests kill it at any instant.
 import Fleet
 import Foundation
+import LedgerStorage
 import Metering
-import Storage
 
 let arguments = CommandLine.arguments
 guard arguments.count == 4, let rounds = Int(arguments[3]) else {

@@ -25,11 +25,11 @@ struct TariffFileTests {
             return YamlNode.parse(text, file: path, &problems)
         }
         var problems = YamlProblems()
-        let types = try node("instance-types.yaml", &problems).flatMap { files.instanceTypes($0, &problems) }
-        let book = try node("prices/example.yaml", &problems).flatMap {
+        let types = try node("billing/instance-types.yaml", &problems).flatMap { files.instanceTypes($0, &problems) }
+        let book = try node("billing/prices/example.yaml", &problems).flatMap {
             files.priceBook($0, types: types?.value.types.map(\.name), &problems)
         }
-        let table = try node("billable.yaml", &problems).flatMap { files.billableTable($0, &problems) }
+        let table = try node("billing/billable.yaml", &problems).flatMap { files.billableTable($0, &problems) }
         #expect(problems.sorted.map(\.description) == [])
         #expect(types?.value.types.count == 3)
         #expect(table?.value.bills(.compute, in: SpanState(.paused, reason: 5)) == false)

@@ -1,8 +1,8 @@
 import Fleet
 import Foundation
 import GRDB
+import LedgerStorage
 import Metering
-import Storage
 import Testing
 
 @Suite("The ledger")
