@@ -48,6 +48,7 @@ let package = Package(
         .target(name: "Collection", dependencies: ["Fleet", "Gzip", "Threads", "TimeSeries"], swiftSettings: settings),
         .target(name: "Decisions", dependencies: ["Fleet", "Plans"], swiftSettings: settings),
         .target(name: "Exposition", dependencies: ["Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
+        .target(name: "Fencing", dependencies: ["Fleet"], swiftSettings: settings),
         .target(name: "Fleet", swiftSettings: settings),
         .target(name: "Gzip", dependencies: ["CZlib"], swiftSettings: settings),
         .target(name: "HTTPServer", dependencies: [httpTypes, hummingbird, logging, nioCore], swiftSettings: settings),
@@ -72,7 +73,6 @@ let package = Package(
             ], swiftSettings: settings),
         .executableTarget(
             name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "TimeSeries"], swiftSettings: settings),
-        .executableTarget(name: "balance-peer", dependencies: ["Decisions"], path: "Tests/Peers/balance-peer", swiftSettings: settings),
         .executableTarget(
             name: "ledger-writer", dependencies: ["Fleet", "LedgerStorage", "Metering"], path: "Tests/LedgerWriter", swiftSettings: settings
         ),

@@ -14,6 +14,8 @@ public struct GuestNeeds: Hashable, Sendable {
     public let cpuModel: String?
     /// A CPU description that libvirt can compare with a host's, where a named model is asked for.
     public let cpuXML: String?
+    /// The domain's type, such as `kvm`.
+    public let type: String?
     /// The machine type.
     public let machine: String?
     /// libvirt networks.
@@ -35,6 +37,7 @@ public struct GuestNeeds: Hashable, Sendable {
     public init(_ xml: String) throws(XMLError) {
         let domain = try XMLElement(parsing: xml)
         let devices = domain.child("devices")
+        type = domain["type"]
         let all = devices?.children ?? []
         let cpu = domain.child("cpu")
         cpuModel = cpu?.child("model")?.trimmedText

@@ -10,6 +10,12 @@ private let pauseMicroseconds: UInt32 = 500_000
 
 func sleepBriefly() { usleep(pauseMicroseconds) }
 
+func sleepFor(_ duration: Duration) {
+    let (seconds, attoseconds) = duration.components
+    var time = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
+    nanosleep(&time, nil)
+}
+
 extension LibvirtActuator {
     func migrate(
         _ guest: GuestID, _ source: HostName, _ target: HostName, _ kind: MigrationKind, _ deadline: Duration
@@ -138,7 +144,7 @@ extension LibvirtActuator {
             throw HypervisorError(.failed, call: "virDomainGetXMLDesc", host: here.host, guest: guest, words: "\(error)")
         }
         var obstacles = needs.boundToHost
-        if let cpu = needs.cpuXML, try there.canRunCPU(cpu) == false {
+        if let cpu = needs.cpuXML, try there.canRunCPU(cpu, type: needs.type) == false {
             obstacles.append("\(there.host) lacks the CPU model \(needs.cpuModel ?? "that it needs")")
         }
         for network in needs.networks where try !there.hasNetwork(network) {

@@ -4,28 +4,8 @@ import Glibc
 
 /// What a host has of a guest.
 public struct GuestPresence: Hashable, Sendable {
-    /// libvirt's state of a domain (`virDomainState`).
-    public enum State: Int32, Hashable, Sendable {
-        /// No state.
-        case none = 0
-        /// Its CPUs run.
-        case running = 1
-        /// It waits for a resource.
-        case blocked = 2
-        /// Its CPUs are stopped.
-        case paused = 3
-        /// It is shutting down.
-        case shuttingDown = 4
-        /// It is off.
-        case off = 5
-        /// It crashed.
-        case crashed = 6
-        /// Its own power management suspended it.
-        case suspended = 7
-    }
-
     /// The state.
-    public let state: State
+    public let state: DomainState
     /// libvirt's reason for the state; its meaning depends on the state.
     public let reason: Int32
     /// Whether a process exists for it.
@@ -47,7 +27,7 @@ public struct GuestPresence: Hashable, Sendable {
     }
 
     /// A presence.
-    public init(state: State, reason: Int32, isActive: Bool, isPersistent: Bool, isAutostarted: Bool, domainID: Int32?) {
+    public init(state: DomainState, reason: Int32, isActive: Bool, isPersistent: Bool, isAutostarted: Bool, domainID: Int32?) {
         self.state = state
         self.reason = reason
         self.isActive = isActive
@@ -67,6 +47,12 @@ public enum UndefineScope: Sendable {
 
 /// What changes guests on a host: all need a read-write connection.
 extension LibvirtConnection {
+    /// Asks the host's libvirt for its version: the cheapest question that goes all the way there and back.
+    public func ping() throws(HypervisorError) {
+        var version: CUnsignedLong = 0
+        guard virConnectGetLibVersion(handle.pointer, &version) == 0 else { throw lastError("virConnectGetLibVersion", host: host) }
+    }
+
     /// What the host has of a guest, or nil where it has neither a process nor a definition.
     public func presence(of guest: GuestID) throws(HypervisorError) -> GuestPresence? {
         guard let pointer = virDomainLookupByUUIDString(handle.pointer, guest.description) else {
@@ -94,7 +80,7 @@ extension LibvirtConnection {
             throw error
         }
         return GuestPresence(
-            state: GuestPresence.State(rawValue: state) ?? .none, reason: reason, isActive: active == 1, isPersistent: persistent == 1,
+            state: DomainState(rawValue: state) ?? .noState, reason: reason, isActive: active == 1, isPersistent: persistent == 1,
             isAutostarted: autostart == 1, domainID: id == UInt32.max ? nil : Int32(truncatingIfNeeded: id))
     }
 

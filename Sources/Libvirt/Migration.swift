@@ -58,11 +58,13 @@ extension LibvirtConnection {
         }
     }
 
-    /// Whether the host's CPU can run a guest whose definition asks for one; libvirt's own comparison, nil where it cannot be made.
-    public func canRunCPU(_ cpuXML: String) throws(HypervisorError) -> Bool? {
-        let answer = virConnectCompareCPU(handle.pointer, cpuXML, 0)
+    /// Whether the host's hypervisor can give a guest the CPU that its definition asks for; nil where libvirt cannot compare.
+    ///
+    /// - Parameter type: the domain's type, such as `kvm`: an emulated CPU needs nothing of the host's.
+    public func canRunCPU(_ cpuXML: String, type: String?) throws(HypervisorError) -> Bool? {
+        let answer = virConnectCompareHypervisorCPU(handle.pointer, nil, nil, nil, type, cpuXML, 0)
         if answer < 0 {
-            let error = lastError("virConnectCompareCPU", host: host)
+            let error = lastError("virConnectCompareHypervisorCPU", host: host)
             if [.unsupported, .invalid, .failed].contains(error.kind) { return nil }
             throw error
         }

@@ -36,6 +36,26 @@ extension LibvirtConnection {
         return try describe(volume)
     }
 
+    /// The folder of each active pool that has one, by the pool's name.
+    public func poolFolders() throws(HypervisorError) -> [(pool: String, folder: String)] {
+        var listed: UnsafeMutablePointer<virStoragePoolPtr?>?
+        let count = virConnectListAllStoragePools(handle.pointer, &listed, VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE.rawValue)
+        guard count >= 0, let listed else { throw lastError("virConnectListAllStoragePools", host: host) }
+        defer { free(listed) }
+        var folders: [(pool: String, folder: String)] = []
+        for index in 0..<Int(count) {
+            guard let pointer = listed[index] else { continue }
+            let pool = PoolHandle(owning: pointer)
+            guard let name = virStoragePoolGetName(pool.pointer), let text = virStoragePoolGetXMLDesc(pool.pointer, 0) else { continue }
+            defer { free(text) }
+            // What cannot be read has no folder that could be compared.
+            guard let element = try? XMLElement(parsing: String(cString: text)), let path = element.child("target")?.child("path")?.text
+            else { continue }
+            folders.append((String(cString: name), path))
+        }
+        return folders.sorted { $0.pool < $1.pool }
+    }
+
     /// The volume at a path, or nil where no active pool of the host has it; pools are as old as their last refresh.
     public func volume(atPath path: String) throws(HypervisorError) -> VolumeDescription? {
         guard let pointer = virStorageVolLookupByPath(handle.pointer, path) else {
