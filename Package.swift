@@ -67,9 +67,8 @@ let package = Package(
         .executableTarget(
             name: "steward",
             dependencies: [
-                "Actuation", "Collection", "Decisions", "Exposition", "Fleet", "HTTPServer", "JournalStorage", "Libvirt", "Operations",
-                "Plans",
-                "Threads", "TimeSeries", argumentParser, logging, serviceLifecycle,
+                "Actuation", "Collection", "Decisions", "Exposition", "Fencing", "Fleet", "HTTPServer", "JournalStorage", "Libvirt",
+                "Operations", "Plans", "Threads", "TimeSeries", argumentParser, logging, serviceLifecycle,
             ], swiftSettings: settings),
         .executableTarget(
             name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "TimeSeries"], swiftSettings: settings),

@@ -86,9 +86,9 @@ struct FleetSurvey: Sendable {
     }
 
     /// A board of the hosts that answer, for placing guests.
-    func board(cordoned: Set<HostName>) -> Board {
-        // What a network is on a host is checked by name when a move is prepared; the board does not know it.
-        let networks = Array(Set(guests.flatMap(\.needs.networks))).sorted()
+    func board(cordoned: Set<HostName>, networks more: [String] = []) -> Board {
+        // Whether a host has a network is checked when a move is prepared, or by libvirt at the start; the board does not know it.
+        let networks = Set(guests.flatMap(\.needs.networks) + more).sorted()
         return Board(
             hosts: hosts.compactMap { $0.placement(isCordoned: cordoned.contains($0.name), networks: networks) },
             guests: guests.filter(\.presence.isActive).map(\.placement))

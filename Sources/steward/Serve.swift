@@ -69,7 +69,15 @@ struct Serve: AsyncParsableCommand {
         })
     var metricNames = MetricNames.canonical
 
+    @Option(help: ArgumentHelp("The folder for what is kept.", valueName: "DIR"))
+    var data: String?
+
+    @OptionGroup(title: "Acting when a host dies") var evacuation: EvacuationOptions
+
     func validate() throws {
+        if evacuation.evacuate, data == nil {
+            throw ValidationError("--evacuate needs --data: plans are written down before they are carried out")
+        }
         guard interval.duration >= .milliseconds(200) else {
             throw ValidationError("--interval \(interval.duration.operatorText) is under 200ms; libvirt would be busy with nothing else")
         }
@@ -96,6 +104,9 @@ struct Serve: AsyncParsableCommand {
                 }
             })
         startThread(named: "lanes") { lanes.run() }
+        if evacuation.evacuate, let data {
+            try EvacuationPart(evacuation, hosts: targets, folder: data, runtime: runtime, logger: logger, clock: { clock.now() }).start()
+        }
         let routes = ServeRoutes(snapshot: snapshot, names: metricNames, hosts: targets.count)
         let server = WebServer(address: listen.address, port: listen.port, routes: routes.all, logger: logger)
         let address = listen.address

@@ -20,6 +20,7 @@ struct Steward: ParsableCommand {
         version: stewardVersion,
         subcommands: [
             Serve.self, Host.self, Tag.self, Migrate.self, Drain.self, Cordon.self, Uncordon.self, PlanCommand.self,
+            ConfirmDead.self, Disarm.self, Arm.self,
         ])
 }
 
