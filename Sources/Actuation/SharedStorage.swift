@@ -27,7 +27,11 @@ extension LibvirtActuator {
     ///
     /// A marker of 512 bytes with a name nobody can guess is created, looked for and deleted; a host that cannot be asked shares nothing.
     public func provePools(of host: HostName, among others: [HostName], token: UInt64) throws(HypervisorError) -> SharedPools {
-        let connection = try connection(to: host)
+        try connections.leasing { () throws(HypervisorError) in try prove(host, others, token) }
+    }
+
+    private func prove(_ host: HostName, _ others: [HostName], _ token: UInt64) throws(HypervisorError) -> SharedPools {
+        let connection = try connections.connection(to: host)
         var pools: [SharedPools.Pool] = []
         for (pool, folder) in try connection.poolFolders() {
             let marker = "steward-marker-\(host)-\(String(token, radix: 16)).raw"
@@ -43,7 +47,7 @@ extension LibvirtActuator {
             var seen: [HostName] = []
             for other in others where other != host {
                 do throws(HypervisorError) {
-                    let there = try self.connection(to: other)
+                    let there = try connections.connection(to: other)
                     guard try there.poolFolders().contains(where: { $0 == (pool, folder) }) else { continue }
                     if try there.volumeIfAny(marker, inPool: pool) != nil { seen.append(other) }
                 } catch { continue }

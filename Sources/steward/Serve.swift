@@ -100,7 +100,7 @@ struct Serve: AsyncParsableCommand {
         lanes.setHosts(
             targets.map { host in
                 LaneHost(name: host.name, settings: LaneSettings(interval: interval.duration)) { events throws(HypervisorError) in
-                    try LibvirtConnection(to: host.uri, host: host.name, access: .readOnly, runtime: runtime, events: events)
+                    try PooledHypervisor(to: host.uri, host: host.name, access: .readOnly, runtime: runtime, events: events)
                 }
             })
         startThread(named: "lanes") { lanes.run() }
