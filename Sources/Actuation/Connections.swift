@@ -87,7 +87,9 @@ final class Connections: Sendable {
         return try body()
     }
 
-    /// This thread's connection to a host; blocks while it is being opened. To be called inside ``leasing(_:)``.
+    /// This thread's connection to a host; blocks while it is being opened.
+    ///
+    /// To be called inside ``leasing(_:)``.
     func connection(to name: HostName) throws(HypervisorError) -> LibvirtConnection {
         let thread = UInt(pthread_self())
         let kept = leases.withLock { $0[thread]?.taken.first { $0.slot.host.name == name }?.connection }
