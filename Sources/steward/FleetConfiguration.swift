@@ -1,3 +1,4 @@
+import Actuation
 import Fleet
 import Glibc
 import Libvirt
@@ -59,6 +60,9 @@ extension ConfiguredHost {
 }
 
 extension WatchedHost {
+    /// The host as the actuator reaches it: by the URI for operating.
+    var actuatorHost: ActuatorHost { ActuatorHost(name, address: operateURI, credentials: credentials) }
+
     /// What a lane's connection depends on: where this differs, the lane begins anew.
     var fingerprint: String { [uri.text, credentials?.user ?? "", credentials?.password ?? ""].joined(separator: "\u{0}") }
 }

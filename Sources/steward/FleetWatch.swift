@@ -5,6 +5,7 @@ import Libvirt
 import Logging
 import OperatorFiles
 import Synchronization
+import Threads
 import TimeSeries
 
 /// What every part of a running server shares.
@@ -97,7 +98,7 @@ final class FleetWatch: Sendable {
             watched.map { host in
                 let settings = LaneSettings(interval: host.configured.interval ?? interval)
                 return LaneHost(name: host.name, settings: settings, connection: host.fingerprint) { events throws(HypervisorError) in
-                    try host.connect(.readOnly, runtime: runtime, events: events)
+                    try host.collect(runtime: runtime, events: events)
                 }
             })
         for host in gone { history?.forget(host, at: now) }

@@ -4,6 +4,7 @@ import Glibc
 import Logging
 import Storage
 import Synchronization
+import Threads
 import TimeSeries
 
 /// The sample store of a running server: it takes what the lanes read, and seals and clears up on a thread of its own.

@@ -6,6 +6,7 @@ import Libvirt
 import Logging
 import OperatorFiles
 import Synchronization
+import Threads
 import TimeSeries
 import UnixSignals
 
@@ -65,7 +66,7 @@ struct Record: AsyncParsableCommand {
         let settings = LaneSettings(interval: host.configured.interval ?? interval.duration)
         return LaneHost(name: host.name, settings: settings, connection: host.fingerprint) { events throws(HypervisorError) in
             RecordingHypervisor(
-                try host.connect(.readOnly, runtime: runtime, events: events), host: host.name, clock: { clock.now() },
+                try host.collect(runtime: runtime, events: events), host: host.name, clock: { clock.now() },
                 note: { tape.put($0) })
         }
     }

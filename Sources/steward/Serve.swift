@@ -8,6 +8,7 @@ import Libvirt
 import Logging
 import ServiceLifecycle
 import Storage
+import Threads
 import UnixSignals
 
 struct Serve: AsyncParsableCommand {
@@ -58,7 +59,12 @@ struct Serve: AsyncParsableCommand {
     @Option(help: ArgumentHelp("What history may take on the disk, as 20GiB; the oldest goes first.", valueName: "size"))
     var retentionSize: SizeArgument?
 
+    @OptionGroup(title: "Acting when a host dies") var evacuation: EvacuationOptions
+
     func validate() throws {
+        if evacuation.evacuate, data == nil {
+            throw ValidationError("--evacuate needs --data: plans are written down before they are carried out")
+        }
         guard interval.duration >= .milliseconds(200) else {
             throw ValidationError("--interval \(interval.duration.operatorText) is under 200ms; libvirt would be busy with nothing else")
         }
@@ -99,7 +105,13 @@ struct Serve: AsyncParsableCommand {
 
     /// What else runs beside collecting, each with its own listener and routes.
     private func parts(_ context: ServeContext, _ history: History?, _ watched: [WatchedHost]) throws -> [ServePart] {
-        []
+        if evacuation.evacuate, let data {
+            let clock = context.clock
+            try EvacuationPart(
+                evacuation, hosts: watched, folder: data, runtime: context.runtime, logger: context.logger, clock: { clock.now() }
+            ).start()
+        }
+        return []
     }
 
     private var storeOptions: SampleStoreOptions {

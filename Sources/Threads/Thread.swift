@@ -1,3 +1,4 @@
+import Fleet
 import Glibc
 
 /// Starts a detached thread with a name that `top -H` shows (cut at 15 bytes, the kernel's bound).
