@@ -73,7 +73,12 @@ let package = Package(
         .executableTarget(
             name: "metering-bench", dependencies: ["Fleet", "Metering"], path: "Tests/MeteringBench", swiftSettings: settings),
         .executableTarget(
+            name: "promql-conformance", dependencies: ["QueryScripts"], path: "Tests/PromQLConformance", swiftSettings: settings),
+        .executableTarget(
             name: "sample-writer", dependencies: ["Fleet", "Storage", "TimeSeries"], path: "Tests/SampleWriter", swiftSettings: settings),
+
+        .target(
+            name: "QueryScripts", dependencies: ["Fleet", "PromQL", "TimeSeries"], path: "Tests/QueryScripts", swiftSettings: settings),
 
         .testTarget(
             name: "CollectionTests", dependencies: ["Collection", "Exposition", "Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
@@ -88,6 +93,9 @@ let package = Package(
         .testTarget(
             name: "OperatorFilesTests", dependencies: ["Decisions", "Fleet", "Metering", "OperatorFiles", "Plans"], swiftSettings: settings),
         .testTarget(name: "PlansTests", dependencies: ["Fleet", "Plans"], swiftSettings: settings),
+        .testTarget(
+            name: "PromQLTests", dependencies: ["Fleet", "PromQL", "QueryScripts", "TimeSeries"], exclude: ["Scripts"],
+            swiftSettings: settings),
         .testTarget(
             name: "StorageTests", dependencies: ["Fleet", "Storage", "TimeSeries", "sample-writer", grdbSQLite], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),

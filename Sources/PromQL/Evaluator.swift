@@ -80,6 +80,13 @@ public struct VectorSample: Hashable, Sendable {
     public let time: Timestamp
     /// How much.
     public let value: Double
+
+    /// A sample.
+    public init(labels: LabelSet, time: Timestamp, value: Double) {
+        self.labels = labels
+        self.time = time
+        self.value = value
+    }
 }
 
 /// The numbers of one series.
