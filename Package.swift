@@ -55,6 +55,7 @@ let package = Package(
         .target(name: "Metering", dependencies: ["Fleet"], swiftSettings: settings),
         .target(name: "OperatorFiles", dependencies: ["Decisions", "Fleet", "Metering", "Plans", yams], swiftSettings: settings),
         .target(name: "Plans", dependencies: ["Fleet"], swiftSettings: settings),
+        .target(name: "PrometheusAPI", dependencies: ["Fleet", "PromQL", "TimeSeries"], swiftSettings: settings),
         .target(name: "PromQL", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
         .target(name: "Storage", dependencies: ["Fleet", "TimeSeries", grdbSQLite], swiftSettings: settings),
         .target(name: "TimeSeries", dependencies: ["CZstd", "Fleet"], swiftSettings: settings),
@@ -93,6 +94,9 @@ let package = Package(
         .testTarget(
             name: "OperatorFilesTests", dependencies: ["Decisions", "Fleet", "Metering", "OperatorFiles", "Plans"], swiftSettings: settings),
         .testTarget(name: "PlansTests", dependencies: ["Fleet", "Plans"], swiftSettings: settings),
+        .testTarget(
+            name: "PrometheusAPITests", dependencies: ["Fleet", "PrometheusAPI", "PromQL", "QueryScripts", "TimeSeries"],
+            swiftSettings: settings),
         .testTarget(
             name: "PromQLTests", dependencies: ["Fleet", "PromQL", "QueryScripts", "TimeSeries"], exclude: ["Scripts"],
             swiftSettings: settings),
