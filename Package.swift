@@ -43,6 +43,7 @@ let package = Package(
         .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
         .target(name: "CZlib", linkerSettings: [.linkedLibrary("z")]),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+        .target(name: "FaultyVFS", path: "Tests/FaultyVFS", linkerSettings: [.linkedLibrary("sqlite3")]),
 
         .target(name: "Collection", dependencies: ["Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
         .target(name: "Decisions", dependencies: ["Fleet", "Plans"], swiftSettings: settings),
@@ -65,7 +66,7 @@ let package = Package(
                 "Collection", "Exposition", "Fleet", "HTTPServer", "Libvirt", "TimeSeries", argumentParser, logging, serviceLifecycle,
             ], swiftSettings: settings),
         .executableTarget(
-            name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "TimeSeries"], swiftSettings: settings),
+            name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "Storage", "TimeSeries"], swiftSettings: settings),
         .executableTarget(name: "balance-peer", dependencies: ["Decisions"], path: "Tests/Peers/balance-peer", swiftSettings: settings),
         .executableTarget(
             name: "ledger-writer", dependencies: ["Fleet", "LedgerStorage", "Metering"], path: "Tests/LedgerWriter", swiftSettings: settings
@@ -89,7 +90,8 @@ let package = Package(
             name: "OperatorFilesTests", dependencies: ["Decisions", "Fleet", "Metering", "OperatorFiles", "Plans"], swiftSettings: settings),
         .testTarget(name: "PlansTests", dependencies: ["Fleet", "Plans"], swiftSettings: settings),
         .testTarget(
-            name: "StorageTests", dependencies: ["Fleet", "Storage", "TimeSeries", "sample-writer", grdbSQLite], swiftSettings: settings),
+            name: "StorageTests", dependencies: ["FaultyVFS", "Fleet", "Storage", "TimeSeries", "sample-writer", grdbSQLite],
+            swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "TimeSeriesTests", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
     ]
