@@ -63,7 +63,8 @@ let package = Package(
         .executableTarget(
             name: "steward",
             dependencies: [
-                "Collection", "Exposition", "Fleet", "HTTPServer", "Libvirt", "TimeSeries", argumentParser, logging, serviceLifecycle,
+                "Collection", "Exposition", "Fleet", "HTTPServer", "Libvirt", "Storage", "TimeSeries", argumentParser, logging,
+                serviceLifecycle,
             ], swiftSettings: settings),
         .executableTarget(
             name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "Storage", "TimeSeries"], swiftSettings: settings),

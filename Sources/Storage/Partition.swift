@@ -194,6 +194,28 @@ final class Partition: @unchecked Sendable {
         }
     }
 
+    /// Bytes of everything in the file but segments; nil where it cannot be read.
+    func indexBytes() -> Int? {
+        lock.withLock { _ in
+            do throws(StorageError) {
+                try ensureOpen()
+                let sum = """
+                    SELECT (SELECT coalesce(sum(length(definition)),0) FROM layout)
+                      + (SELECT coalesce(sum(length(labels)+4),0) FROM source)
+                      + (SELECT coalesce(sum(length(sources)+24),0) FROM segment) + (SELECT coalesce(sum(length(host)+8),0) FROM sealed)
+                    """
+                guard let bytes = try reader?.integer(sum) else { return nil }
+                return Int(bytes)
+            } catch { return nil }
+        }
+    }
+
+    /// Copies the file as it is after the last commit.
+    func copy(to target: String, progress: (Int, Int) -> Bool) throws(StorageError) -> Bool {
+        let source = try SQLiteConnection(path, .read, vfs: vfs)
+        return try source.copy(to: target, progress: progress)
+    }
+
     /// What SQLite itself says of the file: "ok", or what is wrong.
     func integrityCheck() throws(StorageError) -> String {
         let connection = try SQLiteConnection(path, .read, vfs: vfs)

@@ -19,8 +19,12 @@ public struct SampleStoreStats: Sendable, Equatable {
     public var partitions = 0
     /// Bytes of the segments themselves.
     public var segmentBytes = 0
+    /// Bytes of what says which segment holds what: sources, their labels and layouts; nil where a file could not be asked.
+    public var indexBytes: Int? = 0
     /// What the partition files take on the disk: segments, their index, and what pages waste.
     public var partitionBytes = 0
+    /// What the files of rollups take on the disk.
+    public var rollupBytes = 0
     /// What `head.db` and its log take on the disk.
     public var headBytes = 0
     /// What the unsealed readings take in memory.
@@ -30,8 +34,13 @@ public struct SampleStoreStats: Sendable, Equatable {
     /// The latest sample.
     public var newest: Timestamp?
 
-    /// Bytes of the data folder's sample files for each sealed sample; nil before the first.
-    public var bytesPerSample: Double? { sealedSamples == 0 ? nil : Double(partitionBytes + headBytes) / Double(sealedSamples) }
+    /// What pages of the partition files hold beyond segments and index; nil where that is not known.
+    public var pageWasteBytes: Int? { indexBytes.map { partitionBytes - segmentBytes - $0 } }
+    /// What all sample files take on the disk.
+    public var fileBytes: Int { partitionBytes + rollupBytes + headBytes }
+
+    /// Bytes of the data folder's sample files for each sealed sample, everything included; nil before the first.
+    public var bytesPerSample: Double? { sealedSamples == 0 ? nil : Double(fileBytes) / Double(sealedSamples) }
     /// The same without index, pages and head.
     public var segmentBytesPerSample: Double? { sealedSamples == 0 ? nil : Double(segmentBytes) / Double(sealedSamples) }
 }
@@ -63,6 +72,7 @@ extension SampleStore {
             stats.segments += view.entries.count
             stats.segmentBytes += view.bytes
             stats.partitionBytes += DataFolder.allocatedBytes(view.partition.path)
+            if let sum = stats.indexBytes { stats.indexBytes = view.partition.indexBytes().map { sum + $0 } }
             for entry in view.entries {
                 stats.sealedSamples += entry.samples
                 first = min(first, entry.first)

@@ -15,6 +15,8 @@ final class StoreWriter: @unchecked Sendable {
     private var isDone = false
     private var lastFailure: StorageError?
     private var thread: pthread_t?
+    private var errand: Errand?
+    private var errandResult: Result<Void, StorageError>?
 
     /// What the thread needs from the store.
     struct Hooks: Sendable {
@@ -23,6 +25,9 @@ final class StoreWriter: @unchecked Sendable {
         /// A commit failed.
         var failed: @Sendable (StorageError) -> Void
     }
+
+    /// Something else to do with the file, between two commits.
+    typealias Errand = @Sendable (borrowing HeadDatabase) throws(StorageError) -> Void
 
     /// Rows of sealed ticks are deleted this many at a time, so that one commit stays small.
     static let mostDeletions = 4096
@@ -79,6 +84,34 @@ final class StoreWriter: @unchecked Sendable {
         if let failure { throw failure }
     }
 
+    /// Has the writer's thread do something with `head.db`, and waits for it.
+    ///
+    /// One at a time: the caller holds the store's maintenance lock.
+    func perform(_ body: @escaping Errand) throws(StorageError) {
+        let result: Result<Void, StorageError> = locked {
+            errand = body
+            errandResult = nil
+            pthread_cond_broadcast(changed)
+            while errandResult == nil, !isDone { pthread_cond_wait(changed, mutex) }
+            return errandResult ?? .failure(StorageError(.other, "the store is closed"))
+        }
+        try result.get()
+    }
+
+    private func runErrand(_ database: borrowing HeadDatabase) {
+        guard let body = locked({ errand }) else { return }
+        let result: Result<Void, StorageError>
+        do throws(StorageError) {
+            try body(database)
+            result = .success(())
+        } catch { result = .failure(error) }
+        locked {
+            errand = nil
+            errandResult = result
+            pthread_cond_broadcast(changed)
+        }
+    }
+
     /// Waits until fewer than `bound` ticks of all hosts wait.
     func waitForRoom(_ bound: Int) {
         locked { while queue.count >= bound, !isDone, lastFailure == nil { pthread_cond_wait(changed, mutex) } }
@@ -119,9 +152,11 @@ final class StoreWriter: @unchecked Sendable {
                     lastSync = monotonicMilliseconds()
                 }
                 if !ticks.isEmpty { hooks.committed(ticks) }
+                runErrand(database)
                 if finish(checkpointed: checkpoint) { return }
             } catch {
                 hooks.failed(error)
+                runErrand(database)
                 if giveBack(ticks, deletions, error) { return }
             }
         }
@@ -129,7 +164,9 @@ final class StoreWriter: @unchecked Sendable {
 
     private func take(until deadline: Int) -> ([PendingTick], [Int64], [UInt32], Bool, Bool) {
         locked {
-            while queue.isEmpty, sealed.isEmpty, forgotten.isEmpty, !isClosing, !mustCheckpoint, monotonicMilliseconds() < deadline {
+            while queue.isEmpty, sealed.isEmpty, forgotten.isEmpty, errand == nil, !isClosing, !mustCheckpoint,
+                monotonicMilliseconds() < deadline
+            {
                 wait(milliseconds: max(1, deadline - monotonicMilliseconds()))
             }
             isIdle = false
