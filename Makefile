@@ -6,7 +6,7 @@ SHELL := /bin/bash
 SWIFT_BUILD := swift build -c release
 STEWARD = $(shell $(SWIFT_BUILD) --show-bin-path)/steward
 
-.PHONY: help build lint test lab-test demo undemo packages lab-packages
+.PHONY: help build lint test lab-test demo undemo peers packages lab-packages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -31,3 +31,9 @@ demo: lab-packages build ## three libvirt hosts, six guests, steward watching th
 
 undemo: ## take the demo down without a trace
 	@Tests/as-root Tests/Lab/lab -n demo down
+
+peers: packages ## samples against Prometheus and VictoriaMetrics: CORPUS=capture.jsonl.gz; SET=day or month
+	@test -n "$(CORPUS)" || { echo "make peers needs a capture of real hosts: make peers CORPUS=capture.jsonl.gz [SET=day|month]" >&2; exit 2; }
+	@$(SWIFT_BUILD) --product steward-bench && $(SWIFT_BUILD) --product steward
+	@Tests/Peers/samples_against_peers.py $(or $(SET),day) --corpus $(CORPUS) --work $${TMPDIR:-/var/tmp}/steward-peers \
+	  --bin $(shell $(SWIFT_BUILD) --show-bin-path)

@@ -149,7 +149,10 @@ extension SampleStore {
             return (view.partition, view.known)
         }
         if let active { return active }
-        let number = core.withLock { ($0.partitions.last?.partition.number ?? 0) + 1 }
+        let number = core.withLock { core in
+            core.highestPartition = max(core.highestPartition, core.partitions.last?.partition.number ?? 0) + 1
+            return core.highestPartition
+        }
         let partition = Partition(number: number, path: folder.path + "/" + Partition.fileName(number), vfs: options.fileSystem)
         try partition.create()
         folder.sync()
@@ -159,10 +162,11 @@ extension SampleStore {
 
     /// Takes away files whose samples are all older than the retention, and the oldest while all are larger than they may be.
     ///
-    /// Returns the names of the files removed. Readers that have a snapshot go on reading them until they are done.
+    /// What goes is rolled up first. Returns the names of the files removed. Readers that have a snapshot go on reading them until they are done.
     @discardableResult
     public func retain(now: Timestamp) throws(StorageError) -> [String] {
-        try maintenance.withLock { _ throws(StorageError) in
+        try rollUp()
+        return try maintenance.withLock { _ throws(StorageError) in
             let cutoff = options.retention.map { (now - $0).milliseconds } ?? .min
             var removed: [String] = []
             core.withLock { $0.horizon = cutoff }
@@ -174,6 +178,7 @@ extension SampleStore {
                 writer.drop([], forgetting: orphans)
                 removed.append(Partition.fileName(partition.number))
             }
+            removed += try retainRollups(now: now.milliseconds)
             return removed
         }
     }

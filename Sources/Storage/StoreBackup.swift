@@ -48,6 +48,12 @@ extension SampleStore {
                 guard isWhole else { return false }
                 done += DataFolder.allocatedBytes(name)
             }
+            for file in core.withLock({ $0.rollups }) {
+                let name = folder + "/" + RollupFile.fileName(file.resolution, file.partition.number)
+                let isWhole = try file.partition.copy(to: name) { pages, _ in progress(done + pages * Partition.pageBytes, total) }
+                guard isWhole else { return false }
+                done += DataFolder.allocatedBytes(name)
+            }
             return progress(max(done, total), max(done, total))
         }
     }

@@ -58,6 +58,21 @@ public struct StoreDamage: Sendable, Equatable, CustomStringConvertible {
     public var description: String { "\(file)\(segment.map { ", segment \($0)" } ?? ""): \(message)" }
 }
 
+/// Collects what queries and openings find damaged.
+final class DamageLog: Sendable {
+    /// More say no more than that the disk is bad.
+    private static let most = 1000
+    private let found = Mutex<[StoreDamage]>([])
+
+    var all: [StoreDamage] { found.withLock { $0 } }
+
+    func add(_ damage: StoreDamage) {
+        found.withLock { found in
+            if found.count < DamageLog.most, !found.contains(damage) { found.append(damage) }
+        }
+    }
+}
+
 extension SampleStore {
     /// Counts what is there; reads no segment.
     public func stats() -> SampleStoreStats {
@@ -85,6 +100,7 @@ extension SampleStore {
             first = min(first, lane.first ?? .max)
             for stream in lane.heads + lane.late { last = max(last, stream.latestTime ?? .min) }
         }
+        for file in core.rollups { stats.rollupBytes += DataFolder.allocatedBytes(file.partition.path) }
         let head = folder.path + "/head.db"
         stats.headBytes = DataFolder.allocatedBytes(head) + DataFolder.allocatedBytes(head + "-wal")
         if first <= last {
@@ -101,7 +117,8 @@ extension SampleStore {
         let core = core.withLock { $0 }
         let total = core.partitions.reduce(0) { $0 + $1.entries.count }
         let zstd = try ZstdDecompressorBox()
-        var damages: [StoreDamage] = []
+        // Files that could not be opened at all.
+        var damages = damages.filter { $0.segment == nil }
         var done = 0
         for view in core.partitions {
             let file = Partition.fileName(view.partition.number)
@@ -116,6 +133,14 @@ extension SampleStore {
                 done += 1
                 guard progress(done, total) else { return damages }
             }
+        }
+        for file in core.rollups {
+            let name = RollupFile.fileName(file.resolution, file.partition.number)
+            do throws(StorageError) {
+                let words = try file.partition.integrityCheck()
+                if words != "ok" { damages.append(StoreDamage(file: name, segment: nil, message: words)) }
+                try file.partition.readRollups([], from: .min, through: .max) { _, _, _ in }
+            } catch { damages.append(StoreDamage(file: name, segment: nil, message: error.description)) }
         }
         return damages
     }

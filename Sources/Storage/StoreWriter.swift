@@ -133,6 +133,16 @@ final class StoreWriter: @unchecked Sendable {
     /// `database` is nobody else's.
     func run(_ database: consuming HeadDatabase, syncMilliseconds: Int, hooks: Hooks) {
         locked { thread = pthread_self() }
+        work(database, syncMilliseconds: syncMilliseconds, hooks: hooks)
+        // Whoever waits for the end may open the file at once.
+        _ = consume database
+        locked {
+            isDone = true
+            pthread_cond_broadcast(changed)
+        }
+    }
+
+    private func work(_ database: borrowing HeadDatabase, syncMilliseconds: Int, hooks: Hooks) {
         var lastSync = monotonicMilliseconds()
         var logPages = 0
         while true {
@@ -186,9 +196,8 @@ final class StoreWriter: @unchecked Sendable {
             isIdle = true
             lastFailure = nil
             if checkpointed { mustCheckpoint = false }
-            isDone = isClosing && queue.isEmpty && sealed.isEmpty
             pthread_cond_broadcast(changed)
-            return isDone
+            return isClosing && queue.isEmpty && sealed.isEmpty
         }
     }
 
@@ -200,10 +209,9 @@ final class StoreWriter: @unchecked Sendable {
             lastFailure = failure
             mustCheckpoint = false
             isIdle = true
-            isDone = isClosing
             pthread_cond_broadcast(changed)
-            if !isDone { wait(milliseconds: StoreWriter.retryMilliseconds) }
-            return isDone
+            if !isClosing { wait(milliseconds: StoreWriter.retryMilliseconds) }
+            return isClosing
         }
     }
 

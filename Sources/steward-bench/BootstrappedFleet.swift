@@ -50,7 +50,7 @@ struct BootstrappedFleet {
         stride = cadenceSeconds / 2
         cadence = Int64(cadenceSeconds) * 1000
         self.guestsPerHost = guestsPerHost
-        time = start.milliseconds
+        time = start.milliseconds - cadence
         while series < wanted {
             let template = guests.count % templates.count
             let made = makeGuest(template)

@@ -8,7 +8,7 @@ import Glibc
 
 /// Measures the sample store: size, ingest, decoding, selects, restart, memory.
 ///
-/// `steward-bench store SET --corpus CAPTURE --data DIR [--series N] [--ticks N] [--text DIR]`; SET is day, month, wide, live, or `read`
+/// `steward-bench store SET --corpus CAPTURE --data DIR [--series N] [--ticks N] [--text DIR [--window SECONDS]]`; SET is day, month, wide, live, or `read`
 /// for the selects of a fresh process on a folder that was filled before.
 struct StoreBench {
     struct UsageError: Error, CustomStringConvertible { let description: String }
@@ -17,13 +17,15 @@ struct StoreBench {
     private var corpus = ""
     private var data = ""
     private var text: String?
+    private var window = 7200
     private var series = 10_000
     private var ticks = 2880
     private var cadence = 30
     /// Guests of about 70 series each: some 1,000 series a host.
     private let guestsPerHost = 15
     private let seed: UInt64 = 20_261_123
-    private static let start = Timestamp(seconds: 1_795_392_000)
+    /// In the past, since VictoriaMetrics refuses what is days ahead of the clock; where Prometheus' blocks of 18 and 162 hours begin.
+    private static let start = Timestamp(seconds: 1_761_847_200)
 
     init(_ words: [String]) throws {
         var words = words[...]
@@ -41,6 +43,7 @@ struct StoreBench {
             case "--corpus": corpus = value
             case "--data": data = value
             case "--text": text = value
+            case "--window": window = Int(value) ?? window
             case "--series": series = Int(value) ?? series
             case "--ticks": ticks = Int(value) ?? ticks
             default: throw UsageError(description: "unknown option \(option)")
@@ -51,6 +54,7 @@ struct StoreBench {
 
     func run() throws {
         if set == "read" { return try read() }
+        calibrate()
         var options = SampleStoreOptions()
         options.retention = nil
         let store = try SampleStore.open(folder: DataFolder(path: data), options: options)
@@ -58,7 +62,8 @@ struct StoreBench {
         let stats = store.stats()
         print(
             "store set=\(set) series=\(stats.series) samples=\(samples) ingest_cpu_s=\(thousandths(Double(nanoseconds) / 1e9))",
-            "samples_per_cpu_second=\(Int(Double(samples) / (Double(nanoseconds) / 1e9))) peak_kib=\(peakKibibytes())")
+            "samples_per_cpu_second=\(Int(Double(samples) / (Double(nanoseconds) / 1e9))) peak_kib=\(peakKibibytes())",
+            "start_seconds=\(StoreBench.start.wholeSeconds) end_seconds=\(StoreBench.start.wholeSeconds + Int64(ticks * cadence))")
         print(
             "store set=\(set) segments=\(stats.segments) partitions=\(stats.partitions) segment_bytes=\(stats.segmentBytes)",
             "partition_bytes=\(stats.partitionBytes) head_bytes=\(stats.headBytes)",
@@ -76,7 +81,7 @@ struct StoreBench {
     /// Feeds the fleet as a collector would; counts only the store's own CPU time, whose thread takes part.
     private func ingest(_ store: SampleStore) throws -> (samples: Int, nanoseconds: UInt64) {
         var fleet = try makeFleet()
-        var writer = try text.map { try TextFiles(folder: $0, windowSeconds: 7200) }
+        var writer = try text.map { try TextFiles(folder: $0, windowSeconds: window) }
         var samples = 0
         var spent: UInt64 = 0
         for tick in 1...ticks {
@@ -101,6 +106,17 @@ struct StoreBench {
     private func makeFleet() throws -> BootstrappedFleet {
         try BootstrappedFleet(
             capture: corpus, series: series, cadenceSeconds: cadence, guestsPerHost: guestsPerHost, seed: seed, start: StoreBench.start)
+    }
+
+    /// How fast this machine is at the moment: a loop that anybody can repeat.
+    private func calibrate() {
+        var dice = BenchDice(state: seed)
+        let rounds = 100_000_000
+        var mixed: UInt64 = 0
+        let before = processNanoseconds()
+        for _ in 0..<rounds { mixed ^= dice.next() }
+        let spent = processNanoseconds() - before
+        print("calibration splitmix64_rounds=\(rounds) ns_per_round=\(thousandths(Double(spent) / Double(rounds))) mixed=\(mixed)")
     }
 
     private func decode(_ store: SampleStore, samples: Int) throws {
@@ -205,63 +221,4 @@ func bytesRead() -> Int {
         if text.hasPrefix("rchar:") { return Int(text.filter(\.isNumber)) ?? 0 }
     }
     return 0
-}
-
-/// The same samples as OpenMetrics text for the peers, a file for each window of time, families contiguous within a file.
-struct TextFiles {
-    private let folder: String
-    private let window: Int64
-    private var current: Int64?
-    private var families: [String: [UInt8]] = [:]
-    private var prefixes: [ObjectIdentifier: (schema: SourceSchema, prefixes: [[UInt8]])] = [:]
-
-    init(folder: String, windowSeconds: Int) throws {
-        self.folder = folder
-        window = Int64(windowSeconds) * 1000
-        mkdir(folder, 0o700)
-    }
-
-    mutating func write(_ hosts: [[SourceTick]]) throws {
-        for tick in hosts.joined() {
-            let slot = tick.time.milliseconds / window
-            if current != slot {
-                try flush()
-                current = slot
-            }
-            let known = prefixes[ObjectIdentifier(tick.schema)]?.prefixes ?? makePrefixes(tick.schema)
-            let time = Array(" \(tick.time.milliseconds / 1000).\(String(tick.time.milliseconds % 1000 + 1000).dropFirst())\n".utf8)
-            for (index, column) in tick.schema.columns.enumerated() {
-                let value = column.scale.apply(toBits: tick.bits[index], kind: column.kind)
-                families[column.metric, default: []] += known[index]
-                families[column.metric]? +=
-                    value == value.rounded() && abs(value) < 1e15 ? Array("\(Int64(value))".utf8) : Array("\(value)".utf8)
-                families[column.metric]? += time
-            }
-        }
-    }
-
-    private mutating func makePrefixes(_ schema: SourceSchema) -> [[UInt8]] {
-        let made = schema.columns.indices.map { index in
-            let labels = schema.labelSet(ofColumn: index).labels.filter { $0.name != LabelSet.metricName }
-            let text = labels.map { "\($0.name)=\"\($0.value)\"" }.joined(separator: ",")
-            return Array("\(schema.columns[index].metric){\(text)} ".utf8)
-        }
-        prefixes[ObjectIdentifier(schema)] = (schema, made)
-        return made
-    }
-
-    private mutating func flush() throws {
-        guard let current else { return }
-        let path = "\(folder)/\(current).om"
-        guard let file = fopen(path, "w") else { throw StoreBench.UsageError(description: "cannot write \(path)") }
-        for metric in families.keys.sorted() {
-            fputs("# TYPE \(metric) unknown\n", file)
-            if let lines = families[metric] { fwrite(lines, 1, lines.count, file) }
-        }
-        fputs("# EOF\n", file)
-        fclose(file)
-        families.removeAll()
-    }
-
-    mutating func close() throws { try flush() }
 }

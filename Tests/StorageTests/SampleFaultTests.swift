@@ -141,26 +141,28 @@ struct SampleFaultTests {
         }
     }
 
-    @Test("while the disk is full queries answer from memory, the refusal is counted, and all is kept once there is space")
-    func fullDisk() throws {
+    @Test(
+        "while the disk is full or read-only queries answer from memory, the refusal is counted, and all is kept once it is well again",
+        arguments: [(SQLITE_FULL, StorageError.Reason.full), (SQLITE_READONLY, .readOnly)])
+    func refusingDisk(code: Int32, reason: StorageError.Reason) throws {
         try #require(SampleFaultTests.isRegistered)
         let temporary = TemporaryFolder()
         faulty_fail_at(0, 0, 0)
-        try SampleFaultTests.fillDisk(temporary.path)
+        try SampleFaultTests.refuse(temporary.path, code, reason)
         try SampleFaultTests.check(temporary.path, Set((1...31).map { Int64($0) * 1000 }), since: 0, "after the disk was full")
     }
 
     /// In a function of its own, so that the store lets go of the folder.
-    private static func fillDisk(_ path: String) throws {
+    private static func refuse(_ path: String, _ code: Int32, _ reason: StorageError.Reason) throws {
         let store = try SampleStore.open(folder: DataFolder(path: path), options: SampleFaultTests.options(AcknowledgedTicks()))
         for second in 1...10 {
             store.append([SampleFaultTests.tick(second)])
             try store.flush()
         }
-        faulty_fail_at(1, SQLITE_FULL, 1)
+        faulty_fail_at(1, code, 1)
         for second in 11...30 { store.append([SampleFaultTests.tick(second)]) }
         let error = #expect(throws: StorageError.self) { try store.flush() }
-        #expect(error?.reason == .full)
+        #expect(error?.reason == reason)
         #expect(store.counters.failedCommits > 0)
         #expect(store.counters.gapTicks == 17, "three ticks of a host may wait")
         #expect(throws: StorageError.self) { try store.seal(now: Timestamp(seconds: 30), everything: true) }
