@@ -26,12 +26,15 @@ lint: ## check the form of the Swift code
 test: lab-packages ## every test, those on real libvirt hosts included (root or sudo; LAB=required makes a skip a failure)
 	@Tests/run
 
-peers: lab-packages build ## measure against other programs, in the same run (root or sudo); Docs/Performance.md has the last results
-	@Tests/install-packages Tests/Peers/packages
-	@STEWARD=$(STEWARD) Tests/as-root Tests/Peers/exporter
-
 demo: lab-packages build ## three libvirt hosts, six guests, steward watching them; ONCE=1 proves it and ends
 	@STEWARD=$(STEWARD) Tests/as-root Tests/demo
 
 undemo: ## take the demo down without a trace
 	@Tests/as-root Tests/Lab/lab -n demo down
+
+peers: lab-packages build ## measure beside other programs (root or sudo); CORPUS=capture.jsonl.gz adds the store's; Docs/Performance.md has the last
+	@Tests/install-packages Tests/Peers/packages
+	@STEWARD=$(STEWARD) Tests/as-root Tests/Peers/exporter
+	@if [ -z "$(CORPUS)" ]; then echo "SKIPPED: samples beside Prometheus and VictoriaMetrics; make peers CORPUS=capture.jsonl.gz [SET=day|month]"; \
+	  else $(SWIFT_BUILD) --product steward-bench && Tests/Peers/samples_against_peers.py $(or $(SET),day) --corpus $(CORPUS) \
+	  --work $${TMPDIR:-/var/tmp}/steward-peers --bin $(shell $(SWIFT_BUILD) --show-bin-path); fi

@@ -44,6 +44,7 @@ let package = Package(
         .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
         .target(name: "CZlib", linkerSettings: [.linkedLibrary("z")]),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+        .target(name: "FaultyVFS", path: "Tests/FaultyVFS", linkerSettings: [.linkedLibrary("sqlite3")]),
 
         .target(name: "Actuation", dependencies: ["Fleet", "Libvirt", "Plans", "Threads"], swiftSettings: settings),
         .target(name: "Collection", dependencies: ["Fleet", "Gzip", "Threads", "TimeSeries"], swiftSettings: settings),
@@ -74,7 +75,7 @@ let package = Package(
                 unixSignals,
             ], swiftSettings: settings),
         .executableTarget(
-            name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "TimeSeries"], swiftSettings: settings),
+            name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "Storage", "TimeSeries"], swiftSettings: settings),
         .executableTarget(
             name: "ledger-writer", dependencies: ["Fleet", "LedgerStorage", "Metering"], path: "Tests/LedgerWriter", swiftSettings: settings
         ),
@@ -110,7 +111,7 @@ let package = Package(
             name: "PromQLTests", dependencies: ["Fleet", "PromQL", "QueryScripts", "TimeSeries"], exclude: ["Scripts"],
             swiftSettings: settings),
         .testTarget(
-            name: "StorageTests", dependencies: ["Fleet", "Storage", "TimeSeries", "sample-writer", grdbSQLite], swiftSettings: settings),
+            name: "StorageTests", dependencies: ["FaultyVFS", "Fleet", "Storage", "TimeSeries", "sample-writer", grdbSQLite], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "TimeSeriesTests", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
     ]
