@@ -75,7 +75,7 @@ final class EvacuationPart: Sendable {
 
     /// Makes the part; nothing runs before ``start()``.
     init(
-        _ options: EvacuationOptions, hosts: [(name: HostName, uri: ConnectionURI)], folder: String, runtime: LibvirtRuntime,
+        _ options: EvacuationOptions, hosts: [WatchedHost], folder: String, runtime: LibvirtRuntime,
         logger: Logger,
         clock: @escaping @Sendable () -> Moment
     ) throws {
@@ -86,7 +86,7 @@ final class EvacuationPart: Sendable {
         let store: PlanStore
         do { store = try PlanStore(folder: folder) } catch { throw Failure("\(error)") }
         let actuator = LibvirtActuator(
-            hosts: hosts.map { ActuatorHost($0.name, address: $0.uri) }, runtime: runtime,
+            hosts: hosts.map(\.actuatorHost), runtime: runtime,
             services: EvacuationPart.services(store, shared, devices, clock))
         let runner: PlanRunner
         do {
@@ -105,11 +105,11 @@ final class EvacuationPart: Sendable {
         settings.quietAfterStart = options.quietAfterStart.duration
         if let witness = options.witness { settings.witness = (witness.address, UInt16(clamping: witness.port)) }
         guardian = HostGuard(
-            hosts: hosts.map { GuardedHost(name: $0.name, address: $0.uri, device: devices[$0.name]) }, settings: settings, store: store,
+            hosts: hosts.map { GuardedHost(name: $0.name, address: $0.operateURI, device: devices[$0.name]) }, settings: settings, store: store,
             runner: runner, actuator: actuator, shared: shared, logger: logger, clock: clock)
         let interval = settings.watch.probeInterval
         probers = hosts.map { host in
-            HostProber(host.name, address: host.uri, runtime: runtime, interval: interval) { shared.mailbox.put(.saw($0, $1)) }
+            HostProber(host.name, address: host.operateURI, runtime: runtime, interval: interval) { shared.mailbox.put(.saw($0, $1)) }
         }
     }
 
