@@ -26,6 +26,7 @@ public final class HostProber: Sendable {
 
     private let host: HostName
     private let address: ConnectionURI
+    private let credentials: Credentials?
     private let runtime: LibvirtRuntime
     private let interval: Duration
     private let tell: @Sendable (HostName, ProbeSight) -> Void
@@ -39,11 +40,12 @@ public final class HostProber: Sendable {
 
     /// A prober of a host; `tell` gets each sight, on the prober's thread.
     public init(
-        _ host: HostName, address: ConnectionURI, runtime: LibvirtRuntime, interval: Duration,
+        _ host: HostName, address: ConnectionURI, credentials: Credentials?, runtime: LibvirtRuntime, interval: Duration,
         tell: @escaping @Sendable (HostName, ProbeSight) -> Void
     ) {
         self.host = host
         self.address = address
+        self.credentials = credentials
         self.runtime = runtime
         self.interval = interval
         self.tell = tell
@@ -102,14 +104,15 @@ public final class HostProber: Sendable {
             } else {
                 kept?.close()
                 connection = try LibvirtConnection(
-                    to: address, host: host, access: .readOnly, preflight: HostProber.reachDeadline, runtime: runtime, events: nil)
+                    to: address, host: host, access: .readOnly, credentials: credentials, preflight: HostProber.reachDeadline,
+                    runtime: runtime, events: nil)
                 state.withLock { $0.connection = connection }
             }
             try connection.ping()
             return true
         } catch {
             // An error over a standing connection is an answer; anything else is looked at by TCP.
-            return ![.unreachable, .disconnected, .timedOut, .failed, .refused].contains(error.kind)
+            return ![.unreachable, .disconnected, .timedOut, .failed].contains(error.kind)
         }
     }
 }

@@ -108,7 +108,8 @@ struct Serve: AsyncParsableCommand {
         if evacuation.evacuate, let data {
             let clock = context.clock
             try EvacuationPart(
-                evacuation, hosts: watched, folder: data, runtime: context.runtime, logger: context.logger, clock: { clock.now() }
+                evacuation, hosts: watched, isFile: hosts.config != nil, folder: data, runtime: context.runtime, logger: context.logger,
+                clock: { clock.now() }
             ).start()
         }
         return []

@@ -9,6 +9,7 @@ import JournalStorage
 import Libvirt
 import Logging
 import Operations
+import OperatorFiles
 import Plans
 import Synchronization
 import Threads
@@ -75,18 +76,23 @@ final class EvacuationPart: Sendable {
 
     /// Makes the part; nothing runs before ``start()``.
     init(
-        _ options: EvacuationOptions, hosts: [WatchedHost], folder: String, runtime: LibvirtRuntime,
+        _ options: EvacuationOptions, hosts: [WatchedHost], isFile: Bool, folder: String, runtime: LibvirtRuntime,
         logger: Logger,
         clock: @escaping @Sendable () -> Moment
     ) throws {
         self.options = options
         self.folder = folder
         let devices = try options.devices(hosts.map(\.name))
+        // A host of a fleet file is changed only where the file allows it; one of the command line by --evacuate itself.
+        let actable = Set(hosts.filter { !isFile || $0.configured.allowsActions }.map(\.name))
+        if let host = devices.keys.sorted().first(where: { !actable.contains($0) }) {
+            throw Failure("--bmc \(host)=…: steward.yaml does not say allow-actions: true for host '\(host)'", code: Failure.usage)
+        }
         let shared = GuardShared()
         let store: PlanStore
         do { store = try PlanStore(folder: folder) } catch { throw Failure("\(error)") }
         let actuator = LibvirtActuator(
-            hosts: hosts.map(\.actuatorHost), runtime: runtime,
+            hosts: hosts.filter { actable.contains($0.name) }.map(\.actuatorHost), runtime: runtime,
             services: EvacuationPart.services(store, shared, devices, clock))
         let runner: PlanRunner
         do {
@@ -105,11 +111,15 @@ final class EvacuationPart: Sendable {
         settings.quietAfterStart = options.quietAfterStart.duration
         if let witness = options.witness { settings.witness = (witness.address, UInt16(clamping: witness.port)) }
         guardian = HostGuard(
-            hosts: hosts.map { GuardedHost(name: $0.name, address: $0.operateURI, device: devices[$0.name]) }, settings: settings, store: store,
+            hosts: hosts.map {
+                GuardedHost(name: $0.name, address: $0.operateURI, device: devices[$0.name], isActable: actable.contains($0.name))
+            }, settings: settings, store: store,
             runner: runner, actuator: actuator, shared: shared, logger: logger, clock: clock)
         let interval = settings.watch.probeInterval
         probers = hosts.map { host in
-            HostProber(host.name, address: host.operateURI, runtime: runtime, interval: interval) { shared.mailbox.put(.saw($0, $1)) }
+            HostProber(host.name, address: host.operateURI, credentials: host.credentials, runtime: runtime, interval: interval) {
+                shared.mailbox.put(.saw($0, $1))
+            }
         }
     }
 
@@ -178,7 +188,7 @@ struct Keeper {
         var told: Set<String> = []
         while true {
             let begun = guardian.clock().uptime
-            let answering = guardian.hosts.map(\.name).filter { guardian.shared.answers($0) }
+            let answering = guardian.actable.filter { guardian.shared.answers($0) }
             for host in answering {
                 let known = shared[host]
                 if let known, begun - known.at < Keeper.proofAge, Set(answering).isSubset(of: known.among) { continue }

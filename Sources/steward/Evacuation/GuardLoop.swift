@@ -14,6 +14,8 @@ import Threads
 struct GuardLoop {
     /// The pause between two tries to clear a returning host.
     static let cleanPause = Duration.seconds(5)
+    /// Fruitless looks in a row, each up to twice as long after the one before, until an operator is told.
+    static let obscureLooks = 3
 
     let owner: HostGuard
     private(set) var goesOn = true
@@ -24,6 +26,8 @@ struct GuardLoop {
     private var lastClean: [HostName: Duration] = [:]
     private var timelines: [HostName: Timeline] = [:]
     private var names: [GuestID: String] = [:]
+    /// Steps whose outcome nobody could see for long, told once each.
+    private var obscure: Set<StepReference> = []
 
     /// What a plan of ours is for.
     private enum Purpose {
@@ -89,8 +93,27 @@ struct GuardLoop {
         }
     }
 
+    /// Tells of steps that were tried and whose outcome nobody can see: a hypervisor that hangs in a start holds them for ever.
+    private mutating func lookForObscureSteps() {
+        for open in owner.runner.status.open {
+            for (index, state) in open.steps.enumerated() {
+                let step = StepReference(open.plan.id, index)
+                guard case .resting(_, let failure, _, let looks) = state, looks >= GuardLoop.obscureLooks, !obscure.contains(step) else {
+                    continue
+                }
+                obscure.insert(step)
+                let action = open.plan.steps[index].action
+                let place = action.hosts.map(\.text).joined(separator: " and ")
+                alarm(
+                    "\(step) (\(action.kind.rawValue) \(action.guest.map(name) ?? "")) was tried on \(place) and its outcome cannot be seen"
+                        + "\(failure.map { " (\($0))" } ?? ""); nothing else is done with it until it can: look at libvirtd there")
+            }
+        }
+    }
+
     /// Lets time pass for every watch, in the order of their names.
     mutating func passTime() {
+        lookForObscureSteps()
         for host in owner.hosts {
             step(host.name, .tick)
             if watches[host.name]?.state == .returning, lastClean[host.name].map({ now - $0 > GuardLoop.cleanPause }) ?? true {
@@ -207,7 +230,7 @@ struct GuardLoop {
     private func survey(for host: HostName, _ incident: UInt64) {
         let shared = owner.shared
         let actuator = owner.actuator
-        let others = owner.hosts.map(\.name).filter { $0 != host && shared.answers($0) }
+        let others = owner.actable.filter { $0 != host && shared.answers($0) }
         startThread(named: "evacuation") {
             shared.mailbox.put(.surveyed(host, incident: incident, FleetSurvey.take(others, actuator, within: .seconds(5))))
         }
@@ -313,7 +336,7 @@ struct GuardLoop {
         let shared = owner.shared
         let actuator = owner.actuator
         let logger = owner.logger
-        let others = owner.hosts.map(\.name).filter { $0 != host && shared.answers($0) }
+        let others = owner.actable.filter { $0 != host && shared.answers($0) }
         startThread(named: "cleaning") {
             let survey = FleetSurvey.take([host] + others, actuator, within: .seconds(10))
             guard let returned = survey.host(host), returned.failure == nil else {

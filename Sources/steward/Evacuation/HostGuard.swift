@@ -16,6 +16,8 @@ struct GuardedHost: Sendable {
     let address: ConnectionURI
     /// Its power switch, where it has one.
     let device: FenceDevice?
+    /// Whether anything may be changed there; otherwise it is only watched.
+    let isActable: Bool
 }
 
 /// What the rest of the process may know of a host's watch.
@@ -81,6 +83,9 @@ final class HostGuard: Sendable {
         self.logger = logger
         self.clock = clock
     }
+
+    /// The hosts on which something may be changed.
+    var actable: [HostName] { hosts.filter(\.isActable).map(\.name) }
 
     /// Guards until stopped; call it on a thread of its own.
     func run() {
