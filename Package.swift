@@ -52,6 +52,7 @@ let package = Package(
         .target(name: "HTTPServer", dependencies: [httpTypes, hummingbird, logging, nioCore], swiftSettings: settings),
         .target(name: "LedgerStorage", dependencies: ["Fleet", "Metering", crypto, grdb, grdbSQLite], swiftSettings: settings),
         .target(name: "Libvirt", dependencies: ["CLibvirt", "Fleet"], swiftSettings: settings),
+        .target(name: "MeterFeed", dependencies: ["Collection", "Fleet", "Metering"], swiftSettings: settings),
         .target(name: "Metering", dependencies: ["Fleet"], swiftSettings: settings),
         .target(name: "OperatorFiles", dependencies: ["Decisions", "Fleet", "Metering", "Plans", yams], swiftSettings: settings),
         .target(name: "Plans", dependencies: ["Fleet"], swiftSettings: settings),
@@ -62,7 +63,8 @@ let package = Package(
         .executableTarget(
             name: "steward",
             dependencies: [
-                "Collection", "Exposition", "Fleet", "HTTPServer", "Libvirt", "TimeSeries", argumentParser, logging, serviceLifecycle,
+                "Collection", "Exposition", "Fleet", "HTTPServer", "LedgerStorage", "Libvirt", "MeterFeed", "Metering", "OperatorFiles",
+                "Storage", "TimeSeries", argumentParser, logging, serviceLifecycle,
             ], swiftSettings: settings),
         .executableTarget(
             name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "TimeSeries"], swiftSettings: settings),
@@ -84,6 +86,7 @@ let package = Package(
         .testTarget(
             name: "LedgerStorageTests", dependencies: ["Fleet", "LedgerStorage", "Metering", "ledger-writer", grdb, grdbSQLite],
             swiftSettings: settings),
+        .testTarget(name: "MeterFeedTests", dependencies: ["Collection", "Fleet", "MeterFeed", "Metering"], swiftSettings: settings),
         .testTarget(name: "MeteringTests", dependencies: ["Fleet", "Metering"], swiftSettings: settings),
         .testTarget(
             name: "OperatorFilesTests", dependencies: ["Decisions", "Fleet", "Metering", "OperatorFiles", "Plans"], swiftSettings: settings),

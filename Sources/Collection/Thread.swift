@@ -49,13 +49,13 @@ private final class ThreadStart: Sendable {
 }
 
 /// A queue between threads: any may put, one takes.
-final class Mailbox<Item: Sendable>: @unchecked Sendable {
+package final class Mailbox<Item: Sendable>: @unchecked Sendable {
     // @unchecked: the queue is touched under the pthread mutex only. Synchronization.Mutex has no condition variable to wait on.
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let arrived: UnsafeMutablePointer<pthread_cond_t>
     private var items: [Item] = []
 
-    init() {
+    package init() {
         mutex = .allocate(capacity: 1)
         arrived = .allocate(capacity: 1)
         pthread_mutex_init(mutex, nil)
@@ -74,15 +74,20 @@ final class Mailbox<Item: Sendable>: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    func put(_ item: Item) {
+    package func put(_ item: Item) { _ = put(item, limit: .max) }
+
+    /// Puts an item unless so many wait already; false where it was refused.
+    package func put(_ item: Item, limit: Int) -> Bool {
         pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        guard items.count < limit else { return false }
         items.append(item)
         pthread_cond_signal(arrived)
-        pthread_mutex_unlock(mutex)
+        return true
     }
 
     /// Takes all that is there, waiting for something until `limit` has passed; nil waits for ever.
-    func take(within limit: Duration?) -> [Item] {
+    package func take(within limit: Duration?) -> [Item] {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         if let limit {

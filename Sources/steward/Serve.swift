@@ -7,6 +7,7 @@ import HTTPServer
 import Libvirt
 import Logging
 import ServiceLifecycle
+import Storage
 
 /// An address and a port on the command line: `127.0.0.1:9177`.
 struct ListenAddress: ExpressibleByArgument {
@@ -68,6 +69,15 @@ struct Serve: AsyncParsableCommand {
         })
     var metricNames = MetricNames.canonical
 
+    @Option(
+        help: ArgumentHelp(
+            "The folder for the ledger of usage, made with mode 0700 where it is not there.", discussion: "Without it nothing is metered.",
+            valueName: "DIR"))
+    var data: String?
+
+    @Option(help: ArgumentHelp("The billing folder, for GET /api/v1/usage.", valueName: "DIR"))
+    var billing = UsageOptions.standardBilling
+
     func validate() throws {
         guard interval.duration >= .milliseconds(200) else {
             throw ValidationError("--interval \(interval.duration.operatorText) is under 200ms; libvirt would be busy with nothing else")
@@ -86,8 +96,15 @@ struct Serve: AsyncParsableCommand {
         startThread(named: "libvirt events") { runtime.runEventLoop() }
         let clock = SystemClock()
         let snapshot = LiveSnapshot()
+        let folder: DataFolder?
+        do { folder = try data.map { path throws(StorageError) in try DataFolder(path: path) } } catch { throw Failure("\(error)") }
+        defer { withExtendedLifetime(folder) {} }
+        let meter = try data.map { folder throws(Failure) in
+            try MeterPart(folder: folder, localHosts: [], clock: clock, logger: logger)
+        }
+        meter?.start()
         let lanes = Lanes(
-            clock: { clock.now() }, seed: UInt64.random(in: .min ... .max), listener: listener(snapshot, logger))
+            clock: { clock.now() }, seed: UInt64.random(in: .min ... .max), listener: listener(snapshot, meter?.listener, logger))
         lanes.setHosts(
             targets.map { host in
                 LaneHost(name: host.name, settings: LaneSettings(interval: interval.duration)) { events throws(HypervisorError) in
@@ -96,7 +113,9 @@ struct Serve: AsyncParsableCommand {
             })
         startThread(named: "lanes") { lanes.run() }
         let routes = ServeRoutes(snapshot: snapshot, names: metricNames, hosts: targets.count)
-        let server = WebServer(address: listen.address, port: listen.port, routes: routes.all, logger: logger)
+        let server = WebServer(
+            address: listen.address, port: listen.port,
+            routes: routes.all + (data.map { UsageRoute(data: $0, billing: billing).routes } ?? []), logger: logger)
         let address = listen.address
         do {
             try await server.run { port in
@@ -107,15 +126,17 @@ struct Serve: AsyncParsableCommand {
             throw Failure("\(error)")
         }
         lanes.stop()
+        meter?.close()
     }
 
     /// Says once when a host is lost and when it is back, not at every tick.
-    private func listener(_ snapshot: LiveSnapshot, _ logger: Logger) -> LaneListener {
+    private func listener(_ snapshot: LiveSnapshot, _ meter: LaneListener?, _ logger: Logger) -> LaneListener {
         let log = HostLog(logger: logger)
         return LaneListener(
             report: { report in
                 snapshot.take(report)
                 log.note(report)
-            }, event: { _, _, _ in })
+                meter?.report(report)
+            }, event: { host, event, now in meter?.event(host, event, now) })
     }
 }
