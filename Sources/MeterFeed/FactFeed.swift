@@ -9,6 +9,10 @@ public import Metering
 public struct FactFeed: Sendable {
     /// How often a sign of life is written: after a crash the watch ends there.
     public static let aliveInterval = Duration.seconds(60)
+    /// How soon after a start, or the opening of a watch, one is written besides: what is new is provable from there on.
+    public static let earlyAlive = Duration.seconds(10)
+    /// How long a guest that went to another host may be missing before it is called gone: the target may be heard later.
+    static let handover = Duration.seconds(60)
     /// How often a running guest's traffic is written; the last reading of a run is written at its end in any case.
     public static let trafficInterval = Duration.seconds(900)
     /// How many intervals a host may be silent before its watch is closed: one missed tick loses no event while the connection stands.
@@ -155,6 +159,9 @@ public struct FactFeed: Sendable {
     /// Closes every watch: the collector ends.
     public mutating func end(now: Moment) -> [Fact] {
         facts = []
+        nextAlive = nil
+        let last = tick(now: now)
+        facts = last
         for host in hosts.keys.sorted() { close(host, now.uptime, reading(now.wall, now.uptime)) }
         return facts
     }
@@ -170,6 +177,8 @@ public struct FactFeed: Sendable {
         nextOrdinal += 1
         facts.append(Fact(id: id, source: source, host: host, bootID: host.flatMap { bootIDs[$0] }, seen: seen, body: body))
     }
+
+    mutating func wantAlive(soonAfter now: Duration) { nextAlive = nextAlive.map { min($0, now + FactFeed.earlyAlive) } }
 
     /// A tick without an answer: the host's watch ends with its last one, at once where the connection is gone.
     private mutating func missed(_ report: LaneReport, _ now: Moment) {
@@ -198,7 +207,11 @@ public struct FactFeed: Sendable {
         if event == .defined, entry.changed == nil { entry.changed = Change(heard: seen, presence: entry.presence, run: entry.run) }
         guard let told = LifecycleState(event, detail: detail) else {
             if event == .undefined {
-                if entry.presence.isActive { entry.isTransient = true } else { return forget(guest, on: host, .event, seen, previous: nil) }
+                if entry.presence.isActive || entry.presence.isMigratedAway {
+                    entry.isTransient = true
+                } else {
+                    return forget(guest, on: host, .event, seen, previous: nil)
+                }
             } else {
                 entry.isTransient = false
                 if isNew { add(.event, host, seen, .guest(GuestFact(guest: guest, presence: entry.presence))) }
@@ -210,6 +223,7 @@ public struct FactFeed: Sendable {
         if told.edge == .none, told.presence.isActive, !entry.presence.isActive { return }
         if told.edge == .started {
             entry.run = run
+            wantAlive(soonAfter: now)
             entry.traffic = [:]
             entry.counters = nil
             entry.earlierCounters = nil

@@ -17,7 +17,10 @@ extension FactFeed {
         guard !opens || report.isComplete else { return }
         let previousAnswer = host.lastAnswer
         hosts[name] = host
-        if opens { open(report, began, seen) }
+        if opens {
+            open(report, began, seen)
+            wantAlive(soonAfter: began)
+        }
         hosts[name]?.isWatched = true
         for guest in report.guests {
             look(at: guest, on: report, began, seen, isNewWatch: opens)
@@ -181,6 +184,7 @@ extension FactFeed {
         let named = Set(report.guests.map(\.reading.guest) + report.inactive.map(\.guest))
         for guest in host.guests.keys.sorted() where !named.contains(guest) {
             guard let known = host.guests[guest], known.touched.map({ $0 <= began }) ?? true else { continue }
+            if known.presence.isMigratedAway, let touched = known.touched, began - touched < FactFeed.handover { continue }
             if let previousAnswer {
                 forget(guest, on: report.host, .poll, seen, previous: began - previousAnswer)
             } else if host.means == .polls {

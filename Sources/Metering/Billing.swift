@@ -44,7 +44,6 @@ public struct Billing: Sendable {
             let instant = clocks.milliseconds(row.fact.seen)
             last = max(last, instant)
             if case .alive(let before) = row.fact.body { alive = max(alive ?? .min, instant - before) }
-            if case .watchClosed(let before) = row.fact.body { alive = max(alive ?? .min, instant - before) }
         }
         return wholeSeconds(alive ?? last)
     }

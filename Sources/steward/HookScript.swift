@@ -18,7 +18,9 @@ enum HookScript {
         # Adds one line to \(journalFolder)/journal when a guest's run begins or ends. Always exits 0, prints nothing, never calls
         # libvirt, and takes at most a second: what hangs longer is left behind without any descriptor of libvirt's.
         # `steward hook remove` takes it away.
-        # Nothing is kept open that libvirt would wait for; the definition on standard input is read by the child alone.
+        # Nothing is kept open that libvirt would wait for; the definition on standard input is read by the child alone, by another number,
+        # since a shell gives its children in the background no input.
+        exec 3<&0
         (
             journal=${STEWARD_HOOK_JOURNAL:-\(journalFolder)/journal}
             lost=${STEWARD_HOOK_LOST:-\(lostMark)}
@@ -41,8 +43,8 @@ enum HookScript {
             case $extra in '' | *[!a-z-]*) extra=- ;; esac
             line="1 $boot $centi $now $uuid $2 ${3:--} $extra $run"
             { printf '%s\\n' "$line" >>"$journal" && sync "$journal"; } || : >>"$lost"
-        ) <&0 >/dev/null 2>/dev/null &
-        exec </dev/null >/dev/null 2>/dev/null
+        ) <&3 3<&- >/dev/null 2>/dev/null &
+        exec </dev/null 3<&- >/dev/null 2>/dev/null
         child=$!
         for wait in 1 2 3 4 5 6 7 8; do
             kill -0 "$child" || break

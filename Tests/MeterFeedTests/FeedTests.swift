@@ -395,6 +395,55 @@ struct FeedTests {
         #expect(stage.tick(at: 65).count == 1)
     }
 
+    @Test("a sign of life follows ten seconds after a start, so that what is new is provable from there on")
+    func earlyAlive() {
+        let stage = Stage()
+        _ = stage.tick(at: 1)
+        stage.list([Guest.off()], at: 2)
+        #expect(stage.tick(at: 11.999).isEmpty)
+        #expect(stage.tick(at: 12).count == 1)
+        stage.tell(.started, 0, run: 8, at: 30)
+        #expect(stage.tick(at: 39.999).isEmpty)
+        #expect(stage.tick(at: 40).count == 1)
+        #expect(stage.tick(at: 99.999).isEmpty)
+        #expect(stage.tick(at: 100).count == 1)
+    }
+
+    @Test("a guest that moved away is not called gone before the target had a minute to be heard")
+    func handover() {
+        let stage = Stage()
+        stage.list([Guest()], at: 1)
+        stage.tell(.stopped, 3, at: 10)
+        #expect(stage.tell(.undefined, at: 10.1).isEmpty)
+        for second in [11.0, 21, 70.099] { #expect(stage.list([], at: second).isEmpty) }
+        #expect(stage.list([], at: 70.1).isEmpty)
+        #expect(stage.list([], at: 80).guests.map(\.presence) == [.absent])
+    }
+
+    @Test("a crash of the collector in the second of a handover loses no second of the guest's life")
+    func crashAtHandover() {
+        let stage = Stage()
+        stage.list([Guest()], at: 1)
+        stage.list([], at: 1, host: "h2")
+        stage.tell(.started, 1, run: 3, at: 17.7, host: "h2")
+        stage.tell(.suspended, 1, at: 18.7)
+        stage.tell(.resumed, 1, run: 3, at: 18.9, host: "h2")
+        stage.tell(.stopped, 3, at: 19.2)
+        stage.tell(.undefined, at: 19.3)
+        stage.list([], at: 21)
+        let after = Stage()
+        after.facts = stage.facts
+        after.feed = FactFeed(origin: "collector:second", machine: "boot-1")
+        after.list([], at: 45)
+        after.list([Guest().with { $0.run = 3 }], at: 45, host: "h2")
+        after.list([Guest().with { $0.run = 3 }], at: 55, host: "h2")
+        after.facts += after.feed.end(now: Stage.moment(55.5))
+        let book = SpanBook(facts: after.facts)
+        #expect(book.spans.map(\.interval.seconds).reduce(0, +) == 54)
+        #expect(book.spans.allSatisfy { $0.generation == 0 })
+        #expect(book.sessions.count == 1)
+    }
+
     @Test("after a gap each guest is stated with the counters at both ends; the same run is proven, another is not")
     func continuity() throws {
         for (run, cpu, isProven) in [(7, 3_000_000_000, true), (8, 3_000_000_000, false), (7, 999_999_999, false)]
