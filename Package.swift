@@ -72,7 +72,8 @@ let package = Package(
             name: "steward",
             dependencies: [
                 "Actuation", "Collection", "Decisions", "Exposition", "Fencing", "Fleet", "HTTPServer", "JournalStorage", "LedgerStorage",
-                "Libvirt", "MeterFeed", "Metering", "OperatorFiles", "Operations", "Plans", "Storage", "Threads", "TimeSeries", argumentParser, logging, serviceLifecycle,
+                "Libvirt", "MeterFeed", "Metering", "OperatorFiles", "Operations", "Plans", "Storage", "Threads", "TimeSeries",
+                argumentParser, logging, serviceLifecycle,
                 unixSignals,
             ], swiftSettings: settings),
         .executableTarget(
@@ -113,7 +114,8 @@ let package = Package(
             name: "PromQLTests", dependencies: ["Fleet", "PromQL", "QueryScripts", "TimeSeries"], exclude: ["Scripts"],
             swiftSettings: settings),
         .testTarget(
-            name: "StorageTests", dependencies: ["FaultyVFS", "Fleet", "Storage", "TimeSeries", "sample-writer", grdbSQLite], swiftSettings: settings),
+            name: "StorageTests", dependencies: ["FaultyVFS", "Fleet", "Storage", "TimeSeries", "sample-writer", grdbSQLite],
+            swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "TimeSeriesTests", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
     ]

@@ -38,7 +38,7 @@ struct Balance: ParsableCommand {
     }
 
     func run() throws {
-        let bar = ProgressBar(isQuiet: options.json || describe)
+        let bar = MigrationBar(isQuiet: options.json || describe)
         let session = try ActingSession(options) { bar.show($0) }
         let before = session.survey()
         if let silent = before.silent.first {

@@ -59,7 +59,7 @@ struct Drain: ParsableCommand {
     var host: String
 
     func run() throws {
-        let bar = ProgressBar(isQuiet: options.json)
+        let bar = MigrationBar(isQuiet: options.json)
         let session = try ActingSession(options) { bar.show($0) }
         let name = try session.host(host)
         let survey = session.survey()
@@ -143,7 +143,7 @@ struct Drain: ParsableCommand {
     }
 
     private func report(
-        _ plan: UInt64?, _ moves: [(GuestMove, String?)], _ stuck: [(SurveyedGuest, [String])], _ bar: ProgressBar
+        _ plan: UInt64?, _ moves: [(GuestMove, String?)], _ stuck: [(SurveyedGuest, [String])], _ bar: MigrationBar
     ) -> Json {
         .object([
             ("host", .text(host)), ("plan", plan.map { .unsigned($0) } ?? .null),

@@ -39,7 +39,7 @@ struct Migrate: ParsableCommand {
     }
 
     func run() throws {
-        let bar = ProgressBar(isQuiet: options.json)
+        let bar = MigrationBar(isQuiet: options.json)
         let session = try ActingSession(options) { bar.show($0) }
         let target = try session.host(to)
         let survey = session.survey()

@@ -105,7 +105,8 @@ final class EvacuationPart: Sendable {
         settings.quietAfterStart = options.quietAfterStart.duration
         if let witness = options.witness { settings.witness = (witness.address, UInt16(clamping: witness.port)) }
         guardian = HostGuard(
-            hosts: hosts.map { GuardedHost(name: $0.name, address: $0.operateURI, device: devices[$0.name]) }, settings: settings, store: store,
+            hosts: hosts.map { GuardedHost(name: $0.name, address: $0.operateURI, device: devices[$0.name]) }, settings: settings,
+            store: store,
             runner: runner, actuator: actuator, shared: shared, logger: logger, clock: clock)
         let interval = settings.watch.probeInterval
         probers = hosts.map { host in

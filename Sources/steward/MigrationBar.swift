@@ -4,7 +4,7 @@ import Glibc
 import Synchronization
 
 /// Shows migrations as they go: one line a migration that is redrawn on a terminal, single lines elsewhere.
-final class ProgressBar: Sendable {
+final class MigrationBar: Sendable {
     private struct State {
         var latest: [GuestID: MigrationProgress] = [:]
         var hasLine = false
