@@ -57,6 +57,7 @@ let package = Package(
         .target(name: "JournalStorage", dependencies: ["Fleet", "Plans", crypto, grdb, grdbSQLite], swiftSettings: settings),
         .target(name: "LedgerStorage", dependencies: ["Fleet", "Metering", crypto, grdb, grdbSQLite], swiftSettings: settings),
         .target(name: "Libvirt", dependencies: ["CLibvirt", "Fleet"], swiftSettings: settings),
+        .target(name: "MeterFeed", dependencies: ["Collection", "Fleet", "Metering"], swiftSettings: settings),
         .target(name: "Metering", dependencies: ["Fleet"], swiftSettings: settings),
         .target(name: "Operations", dependencies: ["Fleet", "Plans", "Threads"], swiftSettings: settings),
         .target(name: "OperatorFiles", dependencies: ["Decisions", "Fleet", "Metering", "Plans", yams], swiftSettings: settings),
@@ -70,8 +71,9 @@ let package = Package(
         .executableTarget(
             name: "steward",
             dependencies: [
-                "Actuation", "Collection", "Decisions", "Exposition", "Fencing", "Fleet", "HTTPServer", "JournalStorage", "Libvirt",
-                "OperatorFiles", "Operations", "Plans", "Storage", "Threads", "TimeSeries", argumentParser, logging, serviceLifecycle,
+                "Actuation", "Collection", "Decisions", "Exposition", "Fencing", "Fleet", "HTTPServer", "JournalStorage", "LedgerStorage",
+                "Libvirt", "MeterFeed", "Metering", "OperatorFiles", "Operations", "Plans", "Storage", "Threads", "TimeSeries",
+                argumentParser, logging, serviceLifecycle,
                 unixSignals,
             ], swiftSettings: settings),
         .executableTarget(
@@ -101,6 +103,7 @@ let package = Package(
             name: "LedgerStorageTests", dependencies: ["Fleet", "LedgerStorage", "Metering", "ledger-writer", grdb, grdbSQLite],
             swiftSettings: settings),
         .testTarget(name: "LibvirtTests", dependencies: ["Fleet", "Libvirt"], swiftSettings: settings),
+        .testTarget(name: "MeterFeedTests", dependencies: ["Collection", "Fleet", "MeterFeed", "Metering"], swiftSettings: settings),
         .testTarget(name: "MeteringTests", dependencies: ["Fleet", "Metering"], swiftSettings: settings),
         .testTarget(
             name: "OperatorFilesTests", dependencies: ["Decisions", "Fleet", "Metering", "OperatorFiles", "Plans"], swiftSettings: settings),

@@ -42,7 +42,8 @@ extension LaneMachine {
             .publish(
                 LaneReport(
                     host: host, time: answer.began.wall, isUp: true, failure: lastFailure, description: description, guests: reports,
-                    inactive: inactive, node: answer.node, pools: pools, poolsRead: poolsRead, jobs: answer.jobs,
+                    inactive: inactive, isComplete: answer.inactive != nil, node: answer.node, pools: pools, poolsRead: poolsRead,
+                    jobs: answer.jobs,
                     took: now.uptime - answer.began.uptime, interval: settings.interval, counters: counters))
         ]
     }

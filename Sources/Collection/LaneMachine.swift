@@ -201,6 +201,8 @@ public struct LaneMachine: Sendable {
                 effects.append(request(now))
             } else {
                 counters.missedTicks += 1
+                // What happened meanwhile was not looked at: the next listing is a complete one.
+                nextSlowRead = now.uptime
                 effects.append(.publish(silentReport(now)))
             }
         }
@@ -304,7 +306,7 @@ public struct LaneMachine: Sendable {
     private mutating func told(_ event: HypervisorEvent, _ now: Moment) -> [Effect] {
         counters.events += 1
         switch event {
-        case .lifecycle(let guest, _, let lifecycle, _):
+        case .lifecycle(let guest, _, let lifecycle, _, _):
             guests[guest]?.isDescriptionStale = true
             if lifecycle == .stopped || lifecycle == .undefined { migrating.removeAll { $0 == guest } }
             nextSlowRead = now.uptime

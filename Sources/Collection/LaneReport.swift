@@ -69,6 +69,8 @@ public struct LaneReport: Sendable {
     public let guests: [GuestReport]
     /// The inactive guests at their last listing, sorted by identity.
     public let inactive: [DomainReading]
+    /// Whether the inactive guests were listed at this very tick, so that `guests` and `inactive` name every guest of the host.
+    public let isComplete: Bool
     /// The node's figures.
     public let node: NodeReading?
     /// The storage pools at their last reading.
@@ -87,7 +89,8 @@ public struct LaneReport: Sendable {
     /// A report.
     public init(
         host: HostName, time: Timestamp, isUp: Bool, failure: HypervisorError? = nil, description: HostDescription? = nil,
-        guests: [GuestReport] = [], inactive: [DomainReading] = [], node: NodeReading? = nil, pools: [PoolReading] = [],
+        guests: [GuestReport] = [], inactive: [DomainReading] = [], isComplete: Bool = false, node: NodeReading? = nil,
+        pools: [PoolReading] = [],
         poolsRead: Timestamp? = nil, jobs: [JobReading] = [], took: Duration = .zero, interval: Duration = .seconds(10),
         counters: LaneCounters = LaneCounters()
     ) {
@@ -98,6 +101,7 @@ public struct LaneReport: Sendable {
         self.description = description
         self.guests = guests
         self.inactive = inactive
+        self.isComplete = isComplete
         self.node = node
         self.pools = pools
         self.poolsRead = poolsRead

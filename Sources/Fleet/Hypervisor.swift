@@ -97,7 +97,9 @@ public struct HypervisorError: Error, Hashable, Sendable, CustomStringConvertibl
 /// Carries no time: libvirt sends none. Events are lost while disconnected, so a reconnect is followed by a listing.
 public enum HypervisorEvent: Hashable, Sendable {
     /// A guest was defined, started, suspended, stopped and so on, by libvirt's numbers (`virDomainEventType` and its detail).
-    case lifecycle(guest: GuestID, name: String, event: Lifecycle, detail: Int32)
+    ///
+    /// `run` is libvirt's running id at that moment; nil where the guest is not active (any more).
+    case lifecycle(guest: GuestID, name: String, event: Lifecycle, detail: Int32, run: Int32?)
     /// The guest's devices, metadata or tunables changed: its description is to be read again.
     case changed(guest: GuestID)
     /// A migration of the guest began its next pass over the memory; the first one tells that a migration began.

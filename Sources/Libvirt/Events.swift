@@ -43,7 +43,9 @@ private let lifecycleChanged: virConnectDomainEventCallback = { _, domain, event
         let lifecycle = HypervisorEvent.Lifecycle(rawValue: event)
     else { return 0 }
     let name = virDomainGetName(domain).map { String(cString: $0) } ?? guest.description
-    listener.deliver(.lifecycle(guest: guest, name: name, event: lifecycle, detail: detail))
+    let id = virDomainGetID(domain)
+    let run = id == UInt32.max ? nil : Int32(truncatingIfNeeded: id)
+    listener.deliver(.lifecycle(guest: guest, name: name, event: lifecycle, detail: detail, run: run))
     return 0
 }
 

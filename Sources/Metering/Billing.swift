@@ -33,6 +33,21 @@ public struct Billing: Sendable {
             request: ReportRequest(window: window, filter: filter, by: Billing.finest))
     }
 
+    /// The second up to which the writer's last sign of life confirms what is known; where there is none, that of the last fact.
+    ///
+    /// What lies after it is told at most a minute later: a report of now ends here.
+    public var confirmed: Int64 {
+        let clocks = ClockMap(rows.map(\.fact))
+        var alive: Int64?
+        var last: Int64 = 0
+        for row in rows where row.fact.source != .operatorEntry {
+            let instant = clocks.milliseconds(row.fact.seen)
+            last = max(last, instant)
+            if case .alive(let before) = row.fact.body { alive = max(alive ?? .min, instant - before) }
+        }
+        return wholeSeconds(alive ?? last)
+    }
+
     private var closings: [PeriodClosing] {
         rows.compactMap { row in
             if case .closing(let closing) = row.fact.body { closing } else { nil }

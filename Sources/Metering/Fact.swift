@@ -192,7 +192,7 @@ public struct GuestShape: Hashable, Sendable {
     public let name: String
     /// The vCPUs that it has now.
     public let vcpus: Int
-    /// The memory that it is defined with (`<currentMemory>` before any balloon moves it).
+    /// The most memory that it may use (`<memory>`); what a balloon takes for a while changes no bill.
     public let memory: Bytes
     /// The instance type that its metadata claims.
     public let instanceType: String?
@@ -330,7 +330,8 @@ public struct VolumeFact: Hashable, Sendable {
         case deleted
     }
 
-    /// What identifies it fleet-wide: `pool/volume` for shared pools, `HOST:path` for what lies on one host; a snapshot adds `@name`.
+    /// What identifies it fleet-wide: `GUEST/TARGET` for a guest's disk wherever it runs, since neither paths nor pools' names are the same on
+    /// all hosts; a snapshot adds `@name`.
     public let key: String
     /// What it is.
     public let kind: Kind

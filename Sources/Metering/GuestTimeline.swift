@@ -72,8 +72,8 @@ struct GuestTimeline {
                 candidates.append((index, segment))
             }
             guard interval.seconds > 0, !candidates.isEmpty else { continue }
-            if candidates.contains(where: { $0.segment.state.isActive }) {
-                // What an unreachable host last had is settled by the guest's turning up elsewhere.
+            if candidates.contains(where: { $0.segment.state.isActive && $0.segment.state != .migrating }) {
+                // What an unreachable host last had is settled by the guest's turning up elsewhere; not by its being sent to that very host.
                 for candidate in candidates where candidate.segment.state.code == 8 { superseded[candidate.host] = true }
             }
             let ranked = candidates.filter { !(superseded[$0.host] && $0.segment.state.code == 8) }.sorted { left, right in

@@ -98,6 +98,28 @@ extension Report {
         ([Report.columns] + lines.map(fields)).map { $0.map(csvField).joined(separator: ",") + "\r\n" }.joined()
     }
 
+    /// The lines as one HTML page that needs nothing else, with totals and seconds below them.
+    public var html: String {
+        var out = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Usage</title><style>"
+        out += "body{font:10pt/1.4 system-ui,sans-serif;margin:2em}table{border-collapse:collapse}"
+        out +=
+            "th,td{padding:.2em .5em;border-bottom:1px solid #ccc;text-align:left}thead{display:table-header-group}</style></head><body>\n"
+        out += "<h1>Usage from \(Timestamp(seconds: request.window.from)) to \(Timestamp(seconds: request.window.to))</h1>\n"
+        let rows = lines.map(fields)
+        // Columns that no line fills are left out.
+        let shown = Report.columns.indices.filter { column in rows.contains { !$0[column].isEmpty } }
+        out += "<table><thead><tr>" + shown.map { "<th>\(htmlText(Report.columns[$0]))</th>" }.joined() + "</tr></thead>\n<tbody>\n"
+        for row in rows { out += "<tr>" + shown.map { "<td>\(htmlText(row[$0]))</td>" }.joined() + "</tr>\n" }
+        out += "</tbody></table>\n"
+        for total in totals {
+            let amount = decimalText(total.rounded, digits: total.minorDigits)
+            out += "<p>Total \(htmlText(total.tenant ?? "(no tenant)")): <b>\(amount) \(total.currency)</b></p>\n"
+        }
+        out += "<p>Seconds of life \(seconds.life) = billed \(seconds.billed) + free \(seconds.free) + unknown \(seconds.unknown)</p>\n"
+        out += findings.map { "<p>\(htmlText($0.id)): \(htmlText($0.message))</p>\n" }.joined()
+        return out + "</body></html>\n"
+    }
+
     /// The report as JSON: amounts and usages are strings of exact integers or decimals.
     public var json: String {
         var out = JSONWriter()

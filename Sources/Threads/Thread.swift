@@ -75,11 +75,16 @@ package final class Mailbox<Item: Sendable>: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    package func put(_ item: Item) {
+    package func put(_ item: Item) { _ = put(item, limit: .max) }
+
+    /// Puts an item unless so many wait already; false where it was refused.
+    package func put(_ item: Item, limit: Int) -> Bool {
         pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        guard items.count < limit else { return false }
         items.append(item)
         pthread_cond_signal(arrived)
-        pthread_mutex_unlock(mutex)
+        return true
     }
 
     /// Takes all that is there, waiting for something until `limit` has passed; nil waits for ever.

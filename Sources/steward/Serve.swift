@@ -49,8 +49,8 @@ struct Serve: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The folder for history, made with mode 0700 where it is not there.",
-            discussion: "Without it the newest figures are kept in memory, and nothing else.", valueName: "DIR"))
+            "The folder for history and the ledger of usage, made with mode 0700 where it is not there.",
+            discussion: "Without it the newest figures are kept in memory, and nothing is metered.", valueName: "DIR"))
     var data: String?
 
     @Option(help: ArgumentHelp("How long history is kept at least.", valueName: "duration"))
@@ -58,6 +58,9 @@ struct Serve: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("What history may take on the disk, as 20GiB; the oldest goes first.", valueName: "size"))
     var retentionSize: SizeArgument?
+
+    @Option(help: ArgumentHelp("The billing folder, for GET /api/v1/usage.", valueName: "DIR"))
+    var billing = UsageOptions.standardBilling
 
     @OptionGroup(title: "Acting when a host dies") var evacuation: EvacuationOptions
 
@@ -112,7 +115,14 @@ struct Serve: AsyncParsableCommand {
                 clock: { clock.now() }
             ).start()
         }
-        return []
+        guard let data else { return [] }
+        let meter = try MeterPart(folder: data, localHosts: [], clock: context.clock, logger: context.logger)
+        meter.start()
+        return [
+            ServePart(
+                listener: meter.listener, routes: UsageRoute(data: data, billing: billing).routes,
+                hostsChanged: { meter.hostsChanged($0.map(\.name)) }, close: { meter.close() })
+        ]
     }
 
     private var storeOptions: SampleStoreOptions {
