@@ -6,7 +6,7 @@ SHELL := /bin/bash
 SWIFT_BUILD := swift build -c release
 STEWARD = $(shell $(SWIFT_BUILD) --show-bin-path)/steward
 
-.PHONY: help build lint test lab-test soak demo undemo peers packages lab-packages
+.PHONY: help build lint test soak peers demo undemo packages lab-packages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -35,8 +35,9 @@ undemo: ## take the demo down without a trace
 soak: packages ## the store's hard tests in full: 200 kills, a fault at every disk operation
 	@STEWARD_SOAK=1 STEWARD_KILLS=200 Tests/as-invoking-user swift test -c release --filter 'StorageTests.Sample(Crash|Fault)Tests'
 
-peers: packages ## samples against Prometheus and VictoriaMetrics: CORPUS=capture.jsonl.gz; SET=day or month
-	@test -n "$(CORPUS)" || { echo "make peers needs a capture of real hosts: make peers CORPUS=capture.jsonl.gz [SET=day|month]" >&2; exit 2; }
-	@$(SWIFT_BUILD) --product steward-bench && $(SWIFT_BUILD) --product steward
-	@Tests/Peers/samples_against_peers.py $(or $(SET),day) --corpus $(CORPUS) --work $${TMPDIR:-/var/tmp}/steward-peers \
-	  --bin $(shell $(SWIFT_BUILD) --show-bin-path)
+peers: lab-packages build ## measure beside other programs (root or sudo); CORPUS=capture.jsonl.gz adds the store's; Docs/Performance.md has the last
+	@Tests/install-packages Tests/Peers/packages
+	@STEWARD=$(STEWARD) Tests/as-root Tests/Peers/exporter
+	@if [ -z "$(CORPUS)" ]; then echo "SKIPPED: samples beside Prometheus and VictoriaMetrics; make peers CORPUS=capture.jsonl.gz [SET=day|month]"; \
+	  else $(SWIFT_BUILD) --product steward-bench && Tests/Peers/samples_against_peers.py $(or $(SET),day) --corpus $(CORPUS) \
+	  --work $${TMPDIR:-/var/tmp}/steward-peers --bin $(shell $(SWIFT_BUILD) --show-bin-path); fi

@@ -19,6 +19,7 @@ let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummi
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 let package = Package(
@@ -45,37 +46,48 @@ let package = Package(
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "FaultyVFS", path: "Tests/FaultyVFS", linkerSettings: [.linkedLibrary("sqlite3")]),
 
-        .target(name: "Collection", dependencies: ["Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
+        .target(name: "Actuation", dependencies: ["Fleet", "Libvirt", "Plans", "Threads"], swiftSettings: settings),
+        .target(name: "Collection", dependencies: ["Fleet", "Gzip", "Threads", "TimeSeries"], swiftSettings: settings),
         .target(name: "Decisions", dependencies: ["Fleet", "Plans"], swiftSettings: settings),
         .target(name: "Exposition", dependencies: ["Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
+        .target(name: "Fencing", dependencies: ["Fleet"], swiftSettings: settings),
         .target(name: "Fleet", swiftSettings: settings),
         .target(name: "Gzip", dependencies: ["CZlib"], swiftSettings: settings),
         .target(name: "HTTPServer", dependencies: [httpTypes, hummingbird, logging, nioCore], swiftSettings: settings),
+        .target(name: "JournalStorage", dependencies: ["Fleet", "Plans", crypto, grdb, grdbSQLite], swiftSettings: settings),
         .target(name: "LedgerStorage", dependencies: ["Fleet", "Metering", crypto, grdb, grdbSQLite], swiftSettings: settings),
         .target(name: "Libvirt", dependencies: ["CLibvirt", "Fleet"], swiftSettings: settings),
         .target(name: "Metering", dependencies: ["Fleet"], swiftSettings: settings),
+        .target(name: "Operations", dependencies: ["Fleet", "Plans", "Threads"], swiftSettings: settings),
         .target(name: "OperatorFiles", dependencies: ["Decisions", "Fleet", "Metering", "Plans", yams], swiftSettings: settings),
         .target(name: "Plans", dependencies: ["Fleet"], swiftSettings: settings),
+        .target(name: "PrometheusAPI", dependencies: ["Fleet", "PromQL", "TimeSeries"], swiftSettings: settings),
         .target(name: "PromQL", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
         .target(name: "Storage", dependencies: ["Fleet", "TimeSeries", grdbSQLite], swiftSettings: settings),
+        .target(name: "Threads", dependencies: ["Fleet"], swiftSettings: settings),
         .target(name: "TimeSeries", dependencies: ["CZstd", "Fleet"], swiftSettings: settings),
 
         .executableTarget(
             name: "steward",
             dependencies: [
-                "Collection", "Exposition", "Fleet", "HTTPServer", "Libvirt", "Storage", "TimeSeries", argumentParser, logging,
-                serviceLifecycle,
+                "Actuation", "Collection", "Decisions", "Exposition", "Fencing", "Fleet", "HTTPServer", "JournalStorage", "Libvirt",
+                "OperatorFiles", "Operations", "Plans", "Storage", "Threads", "TimeSeries", argumentParser, logging, serviceLifecycle,
+                unixSignals,
             ], swiftSettings: settings),
         .executableTarget(
             name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "Storage", "TimeSeries"], swiftSettings: settings),
-        .executableTarget(name: "balance-peer", dependencies: ["Decisions"], path: "Tests/Peers/balance-peer", swiftSettings: settings),
         .executableTarget(
             name: "ledger-writer", dependencies: ["Fleet", "LedgerStorage", "Metering"], path: "Tests/LedgerWriter", swiftSettings: settings
         ),
         .executableTarget(
             name: "metering-bench", dependencies: ["Fleet", "Metering"], path: "Tests/MeteringBench", swiftSettings: settings),
         .executableTarget(
+            name: "promql-conformance", dependencies: ["QueryScripts"], path: "Tests/PromQLConformance", swiftSettings: settings),
+        .executableTarget(
             name: "sample-writer", dependencies: ["Fleet", "Storage", "TimeSeries"], path: "Tests/SampleWriter", swiftSettings: settings),
+
+        .target(
+            name: "QueryScripts", dependencies: ["Fleet", "PromQL", "TimeSeries"], path: "Tests/QueryScripts", swiftSettings: settings),
 
         .testTarget(
             name: "CollectionTests", dependencies: ["Collection", "Exposition", "Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
@@ -83,16 +95,23 @@ let package = Package(
         .testTarget(name: "ExpositionTests", dependencies: ["Exposition", "Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
         .testTarget(name: "FleetTests", dependencies: ["Fleet"], swiftSettings: settings),
         .testTarget(name: "GzipTests", dependencies: ["Gzip"], swiftSettings: settings),
+        .testTarget(name: "HTTPServerTests", dependencies: ["HTTPServer"], swiftSettings: settings),
         .testTarget(
             name: "LedgerStorageTests", dependencies: ["Fleet", "LedgerStorage", "Metering", "ledger-writer", grdb, grdbSQLite],
             swiftSettings: settings),
+        .testTarget(name: "LibvirtTests", dependencies: ["Fleet", "Libvirt"], swiftSettings: settings),
         .testTarget(name: "MeteringTests", dependencies: ["Fleet", "Metering"], swiftSettings: settings),
         .testTarget(
             name: "OperatorFilesTests", dependencies: ["Decisions", "Fleet", "Metering", "OperatorFiles", "Plans"], swiftSettings: settings),
         .testTarget(name: "PlansTests", dependencies: ["Fleet", "Plans"], swiftSettings: settings),
         .testTarget(
-            name: "StorageTests", dependencies: ["FaultyVFS", "Fleet", "Storage", "TimeSeries", "sample-writer", grdbSQLite],
+            name: "PrometheusAPITests", dependencies: ["Fleet", "PrometheusAPI", "PromQL", "QueryScripts", "TimeSeries"],
             swiftSettings: settings),
+        .testTarget(
+            name: "PromQLTests", dependencies: ["Fleet", "PromQL", "QueryScripts", "TimeSeries"], exclude: ["Scripts"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "StorageTests", dependencies: ["FaultyVFS", "Fleet", "Storage", "TimeSeries", "sample-writer", grdbSQLite], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "TimeSeriesTests", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
     ]

@@ -18,7 +18,10 @@ struct Steward: ParsableCommand {
             or a file was wrong.
             """,
         version: stewardVersion,
-        subcommands: [Serve.self, Host.self, Tag.self, StoreCommand.self])
+        subcommands: [
+            Serve.self, Host.self, Tag.self, Record.self, Capture.self, Migrate.self, Resume.self, Drain.self, Cordon.self, Uncordon.self,
+            Balance.self, PlanCommand.self, ConfirmDead.self, Disarm.self, Arm.self, StoreCommand.self,
+        ])
 }
 
 /// The version that `--version`, `steward_build_info` and the server's API show.
