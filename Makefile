@@ -6,7 +6,7 @@ SHELL := /bin/bash
 SWIFT_BUILD := swift build -c release
 STEWARD = $(shell $(SWIFT_BUILD) --show-bin-path)/steward
 
-.PHONY: help build lint test peers demo undemo packages lab-packages
+.PHONY: help build lint test soak peers demo undemo packages lab-packages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -31,6 +31,9 @@ demo: lab-packages build ## three libvirt hosts, six guests, steward watching th
 
 undemo: ## take the demo down without a trace
 	@Tests/as-root Tests/Lab/lab -n demo down
+
+soak: packages ## the store's hard tests in full: 200 kills, a fault at every disk operation
+	@STEWARD_SOAK=1 STEWARD_KILLS=200 Tests/as-invoking-user swift test -c release --filter 'StorageTests.Sample(Crash|Fault)Tests'
 
 peers: lab-packages build ## measure beside other programs (root or sudo); CORPUS=capture.jsonl.gz adds the store's; Docs/Performance.md has the last
 	@Tests/install-packages Tests/Peers/packages

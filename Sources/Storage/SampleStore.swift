@@ -11,7 +11,7 @@ public final class SampleStore: SampleSink, SeriesSource, Sendable {
     let folder: DataFolder
     let options: SampleStoreOptions
     let core: Mutex<StoreCore>
-    let writer = StoreWriter()
+    let writer: StoreWriter
     /// One seal or retention run at a time.
     let maintenance = Mutex(())
     /// One rolling up at a time; sealing goes on meanwhile.
@@ -22,6 +22,7 @@ public final class SampleStore: SampleSink, SeriesSource, Sendable {
         self.damageLog = damageLog
         self.folder = folder
         self.options = options
+        writer = StoreWriter(retryMilliseconds: max(1, Int(options.retryInterval.milliseconds)))
         self.core = Mutex(core)
     }
 

@@ -30,6 +30,8 @@ public struct SampleStoreOptions: Sendable {
     public var queuedTicks = 3
     /// The longest time between two moments at which everything acknowledged survives a power cut.
     public var syncInterval: Duration = .seconds(10)
+    /// Between two attempts to write to a disk that refuses.
+    public var retryInterval: Duration = .milliseconds(500)
     /// The registered SQLite file system layer; nil is the operating system's.
     ///
     /// For tests.

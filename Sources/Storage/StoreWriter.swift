@@ -32,10 +32,12 @@ final class StoreWriter: @unchecked Sendable {
 
     /// Rows of sealed ticks are deleted this many at a time, so that one commit stays small.
     static let mostDeletions = 4096
-    /// Between two attempts to write to a disk that refuses, in milliseconds.
-    static let retryMilliseconds = 500
 
-    init() {
+    /// Between two attempts to write to a disk that refuses.
+    private let retryMilliseconds: Int
+
+    init(retryMilliseconds: Int) {
+        self.retryMilliseconds = retryMilliseconds
         mutex = .allocate(capacity: 1)
         changed = .allocate(capacity: 1)
         pthread_mutex_init(mutex, nil)
@@ -220,7 +222,7 @@ final class StoreWriter: @unchecked Sendable {
             mustCheckpoint = false
             isIdle = true
             pthread_cond_broadcast(changed)
-            if !isClosing { wait(milliseconds: StoreWriter.retryMilliseconds) }
+            if !isClosing { wait(milliseconds: retryMilliseconds) }
             return isClosing
         }
     }

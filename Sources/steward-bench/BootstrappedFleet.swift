@@ -134,7 +134,7 @@ struct BootstrappedFleet {
         }
     }
 
-    private static func templates(_ path: String) throws -> [Template] {
+    static func templates(_ path: String) throws -> [Template] {
         var reader = try CaptureReader(path: path)
         var mappers: [String: GuestMapper] = [:]
         var described: [String: CapturedGuest] = [:]

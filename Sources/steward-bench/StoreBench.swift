@@ -9,7 +9,7 @@ import Glibc
 /// Measures the sample store: size, ingest, decoding, selects, restart, memory.
 ///
 /// `steward-bench store SET --corpus CAPTURE --data DIR [--series N] [--ticks N] [--text DIR [--window SECONDS]]`; SET is day, month, wide, live, or `read`
-/// for the selects of a fresh process on a folder that was filled before.
+/// for the selects of a fresh process on a folder that was filled before, or `entropy` to hold the made-up fleet against its capture.
 struct StoreBench {
     struct UsageError: Error, CustomStringConvertible { let description: String }
 
@@ -31,11 +31,11 @@ struct StoreBench {
         var words = words[...]
         set = words.popFirst() ?? "day"
         switch set {
-        case "day", "read": break
+        case "day", "read", "entropy": break
         case "month": (series, ticks, cadence) = (500, 43_200, 60)
         case "wide": (series, ticks, cadence) = (100_000, 360, 10)
         case "live": (series, ticks, cadence) = (100_000, 720, 10)
-        default: throw UsageError(description: "unknown set '\(set)'; there are: day, month, wide, live, read")
+        default: throw UsageError(description: "unknown set '\(set)'; there are: day, month, wide, live, read, entropy")
         }
         while let option = words.popFirst() {
             guard let value = words.popFirst() else { throw UsageError(description: "\(option) wants a value") }
@@ -49,16 +49,24 @@ struct StoreBench {
             default: throw UsageError(description: "unknown option \(option)")
             }
         }
-        guard !data.isEmpty, set == "read" || !corpus.isEmpty else { throw UsageError(description: "--data and --corpus are needed") }
+        guard !data.isEmpty || set == "entropy", set == "read" || !corpus.isEmpty else {
+            throw UsageError(description: "--data and --corpus are needed")
+        }
     }
 
     func run() throws {
         if set == "read" { return try read() }
+        if set == "entropy" { return try BootstrappedFleet.compareEntropy(capture: corpus, guests: 90, seed: seed) }
         calibrate()
         var options = SampleStoreOptions()
         options.retention = nil
         let store = try SampleStore.open(folder: DataFolder(path: data), options: options)
         let (samples, nanoseconds) = try ingest(store)
+        let before = processNanoseconds()
+        let rolled = try store.rollUp()
+        print(
+            "rollups set=\(set) files=\(rolled.files) buckets=\(rolled.buckets) bytes=\(store.stats().rollupBytes)",
+            "cpu_s=\(thousandths(Double(processNanoseconds() - before) / 1e9))")
         let stats = store.stats()
         print(
             "store set=\(set) series=\(stats.series) samples=\(samples) ingest_cpu_s=\(thousandths(Double(nanoseconds) / 1e9))",
@@ -70,6 +78,7 @@ struct StoreBench {
             "segment_bytes_per_sample=\(thousandths(stats.segmentBytesPerSample ?? 0)) bytes_per_sample=\(thousandths(stats.bytesPerSample ?? 0))"
         )
         if set == "live" {
+            try manySelects(store)
             store.close()
             return
         }
@@ -171,6 +180,22 @@ struct StoreBench {
     }
 
     private func mix(_ hash: UInt64, _ word: UInt64) -> UInt64 { (hash ^ word) &* 0x9e37_79b9_7f4a_7c15 &+ (hash >> 29) }
+
+    /// Twelve selects over what is sealed and what is not, and the memory that all of it took.
+    private func manySelects(_ store: SampleStore) throws {
+        for round in 0..<4 {
+            try select("one_guest_all_series", store, [LabelMatcher("domain", equals: "guest-\(round * 31)")])
+            try select(
+                "one_metric_one_host", store,
+                [
+                    LabelMatcher("__name__", equals: "libvirt_domain_cpu_time_seconds_total"),
+                    LabelMatcher("host", equals: "host-\(round)"),
+                ])
+            try select("one_metric_all_guests", store, [LabelMatcher("__name__", equals: "libvirt_domain_memory_rss_bytes")])
+        }
+        print(
+            "live peak_kib=\(peakKibibytes()) head_bytes_in_memory=\(store.stats().memoryBytes) head_samples=\(store.stats().headSamples)")
+    }
 
     /// The selects of a fresh process: opening, one guest, one metric.
     private func read() throws {

@@ -17,6 +17,7 @@ struct SampleFaultTests {
         options.partitionSpan = .seconds(40)
         options.retention = .seconds(60)
         options.syncInterval = .seconds(3600)
+        options.retryInterval = .milliseconds(1)
         options.acknowledged = { acknowledged.add($0) }
         return options
     }
