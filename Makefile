@@ -6,7 +6,7 @@ SHELL := /bin/bash
 SWIFT_BUILD := swift build -c release
 STEWARD = $(shell $(SWIFT_BUILD) --show-bin-path)/steward
 
-.PHONY: help build lint test lab-test demo undemo packages lab-packages
+.PHONY: help build lint test peers demo undemo packages lab-packages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -25,6 +25,10 @@ lint: ## check the form of the Swift code
 
 test: lab-packages ## every test, those on real libvirt hosts included (root or sudo; LAB=required makes a skip a failure)
 	@Tests/run
+
+peers: lab-packages build ## measure against other programs, in the same run (root or sudo); Docs/Performance.md has the last results
+	@Tests/install-packages Tests/Peers/packages
+	@STEWARD=$(STEWARD) Tests/as-root Tests/Peers/exporter
 
 demo: lab-packages build ## three libvirt hosts, six guests, steward watching them; ONCE=1 proves it and ends
 	@STEWARD=$(STEWARD) Tests/as-root Tests/demo

@@ -19,6 +19,7 @@ let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummi
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 let package = Package(
@@ -64,7 +65,7 @@ let package = Package(
             name: "steward",
             dependencies: [
                 "Collection", "Exposition", "Fleet", "HTTPServer", "LedgerStorage", "Libvirt", "MeterFeed", "Metering", "OperatorFiles",
-                "Storage", "TimeSeries", argumentParser, logging, serviceLifecycle,
+                "Storage", "TimeSeries", argumentParser, logging, serviceLifecycle, unixSignals,
             ], swiftSettings: settings),
         .executableTarget(
             name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "TimeSeries"], swiftSettings: settings),
@@ -83,9 +84,11 @@ let package = Package(
         .testTarget(name: "ExpositionTests", dependencies: ["Exposition", "Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
         .testTarget(name: "FleetTests", dependencies: ["Fleet"], swiftSettings: settings),
         .testTarget(name: "GzipTests", dependencies: ["Gzip"], swiftSettings: settings),
+        .testTarget(name: "HTTPServerTests", dependencies: ["HTTPServer"], swiftSettings: settings),
         .testTarget(
             name: "LedgerStorageTests", dependencies: ["Fleet", "LedgerStorage", "Metering", "ledger-writer", grdb, grdbSQLite],
             swiftSettings: settings),
+        .testTarget(name: "LibvirtTests", dependencies: ["Fleet", "Libvirt"], swiftSettings: settings),
         .testTarget(name: "MeterFeedTests", dependencies: ["Collection", "Fleet", "MeterFeed", "Metering"], swiftSettings: settings),
         .testTarget(name: "MeteringTests", dependencies: ["Fleet", "Metering"], swiftSettings: settings),
         .testTarget(

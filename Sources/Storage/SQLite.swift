@@ -194,3 +194,6 @@ struct SQLiteStatement: ~Copyable {
 private let copying = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
 /// An empty blob must not be a null pointer, which would be NULL.
 private nonisolated(unsafe) let emptyBlob: UnsafeRawPointer = UnsafeRawPointer(UnsafeMutableRawPointer.allocate(byteCount: 1, alignment: 1))
+
+/// The version of the SQLite library that is running, such as `3.40.1`.
+public func storeLibraryVersion() -> String { String(cString: sqlite3_libversion()) }

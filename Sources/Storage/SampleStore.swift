@@ -74,7 +74,10 @@ public final class SampleStore: SampleSink, SeriesSource, Sendable {
             failed: { [weak self] _ in self?.core.withLock { $0.counters.failedCommits += 1 } })
         let writer = self.writer
         let interval = Int(options.syncInterval.milliseconds)
-        try startStorageThread { box.run { writer.run($0, syncMilliseconds: interval, hooks: hooks) } }
+        try startStorageThread {
+            box.run { writer.run($0, syncMilliseconds: interval, hooks: hooks) }
+            writer.ended()
+        }
     }
 
     private func committed(_ ticks: [PendingTick]) {

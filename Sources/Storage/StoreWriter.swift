@@ -13,6 +13,7 @@ final class StoreWriter: @unchecked Sendable {
     private var isIdle = true
     private var mustCheckpoint = false
     private var isDone = false
+    private var hasEnded = false
     private var lastFailure: StorageError?
     private var thread: pthread_t?
 
@@ -91,7 +92,16 @@ final class StoreWriter: @unchecked Sendable {
             pthread_cond_broadcast(changed)
             // The store's last reference may go on the writer's own thread, which cannot wait for itself.
             if let thread, pthread_equal(thread, pthread_self()) != 0 { return }
-            while !isDone { pthread_cond_wait(changed, mutex) }
+            while !hasEnded { pthread_cond_wait(changed, mutex) }
+        }
+    }
+
+    /// Tells that the thread is done and its database closed: the file is anybody's from here on.
+    func ended() {
+        locked {
+            isDone = true
+            hasEnded = true
+            pthread_cond_broadcast(changed)
         }
     }
 

@@ -8,46 +8,23 @@ import Libvirt
 import Logging
 import ServiceLifecycle
 import Storage
-
-/// An address and a port on the command line: `127.0.0.1:9177`.
-struct ListenAddress: ExpressibleByArgument {
-    let address: String
-    let port: Int
-
-    /// 9177 is the port that Prometheus' list of ports keeps for exporters of libvirt.
-    static let standard = ListenAddress(address: "127.0.0.1", port: 9177)
-
-    private init(address: String, port: Int) {
-        self.address = address
-        self.port = port
-    }
-
-    init?(argument: String) {
-        guard let colon = argument.lastIndex(of: ":"), let port = UInt16(argument[argument.index(after: colon)...]) else { return nil }
-        let address = argument[..<colon]
-        guard !address.isEmpty else { return nil }
-        let isBracketed = address.hasPrefix("[") && address.hasSuffix("]")
-        self.address = isBracketed ? String(address.dropFirst().dropLast()) : String(address)
-        self.port = Int(port)
-    }
-
-    var isLoopback: Bool { address == "localhost" || address == "::1" || address.hasPrefix("127.") }
-    var defaultValueDescription: String { "\(address):\(port)" }
-}
+import UnixSignals
 
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Collects from the hosts and serves what it found to Prometheus.",
+        abstract: "Collects from the hosts, keeps what it found, and serves it to Prometheus and Grafana.",
         discussion: """
-            Reads every guest of every host at each interval, over read-only connections, and keeps the newest figures in memory. \
-            GET /metrics writes them in Prometheus' text form, or OpenMetrics where the scraper asks for it, and never calls libvirt. \
-            A host or a guest that hangs delays no other.
+            Reads every guest of every host at each interval, over read-only connections. GET /metrics writes the newest figures in \
+            Prometheus' text form, or OpenMetrics where the scraper asks for it, and never calls libvirt. A host or a guest that hangs \
+            delays no other. With --data, every figure is kept as history in that folder.
 
                 steward serve
                 steward serve --connect qemu+tls://kvm1/system --connect qemu+tls://kvm2/system --interval 15s
+                steward serve --config /etc/steward/steward.yaml --data /var/lib/steward
                 steward serve --metric-names tinkoff        # names of the archived exporter, for existing dashboards
 
-            Listens on loopback unless told otherwise. SIGTERM and Ctrl-C end it.
+            Listens on loopback unless told otherwise. SIGHUP reads --config again: all of it, or, where it has a mistake, nothing. \
+            SIGTERM and Ctrl-C end it.
             """)
 
     @OptionGroup var hosts: ConnectOptions
@@ -71,12 +48,18 @@ struct Serve: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The folder for the ledger of usage, made with mode 0700 where it is not there.", discussion: "Without it nothing is metered.",
-            valueName: "DIR"))
+            "The folder for history and the ledger of usage, made with mode 0700 where it is not there.",
+            discussion: "Without it the newest figures are kept in memory, and nothing else.", valueName: "DIR"))
     var data: String?
 
     @Option(help: ArgumentHelp("The billing folder, for GET /api/v1/usage.", valueName: "DIR"))
     var billing = UsageOptions.standardBilling
+
+    @Option(help: ArgumentHelp("How long history is kept at least.", valueName: "duration"))
+    var retention = DurationArgument(.seconds(90 * 86_400))
+
+    @Option(help: ArgumentHelp("What history may take on the disk, as 20GiB; the oldest goes first.", valueName: "size"))
+    var retentionSize: SizeArgument?
 
     func validate() throws {
         guard interval.duration >= .milliseconds(200) else {
@@ -90,53 +73,60 @@ struct Serve: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let targets = try hosts.hosts()
+        let watched = try hosts.hosts()
         let logger = Logger(label: "steward") { StreamLogHandler.standardError(label: $0) }
-        let runtime = try LibvirtRuntime()
-        startThread(named: "libvirt events") { runtime.runEventLoop() }
         let clock = SystemClock()
-        let snapshot = LiveSnapshot()
-        let folder: DataFolder?
-        do { folder = try data.map { path throws(StorageError) in try DataFolder(path: path) } } catch { throw Failure("\(error)") }
-        defer { withExtendedLifetime(folder) {} }
-        let meter = try data.map { folder throws(Failure) in
-            try MeterPart(folder: folder, localHosts: [], clock: clock, logger: logger)
-        }
-        meter?.start()
-        let lanes = Lanes(
-            clock: { clock.now() }, seed: UInt64.random(in: .min ... .max), listener: listener(snapshot, meter?.listener, logger))
-        lanes.setHosts(
-            targets.map { host in
-                LaneHost(name: host.name, settings: LaneSettings(interval: interval.duration)) { events throws(HypervisorError) in
-                    try LibvirtConnection(to: host.uri, host: host.name, access: .readOnly, runtime: runtime, events: events)
-                }
-            })
-        startThread(named: "lanes") { lanes.run() }
-        let routes = ServeRoutes(snapshot: snapshot, names: metricNames, hosts: targets.count)
-        let server = WebServer(
-            address: listen.address, port: listen.port,
-            routes: routes.all + (data.map { UsageRoute(data: $0, billing: billing).routes } ?? []), logger: logger)
+        let context = ServeContext(runtime: try LibvirtRuntime(), clock: clock, logger: logger)
+        let history = try data.map { try History(path: $0, options: storeOptions, clock: clock, logger: logger) }
+        let process = ProcessWatch(clock: clock, build: buildLabels(context.runtime))
+        let watch = FleetWatch(
+            context: context, interval: interval.duration, history: history, process: process, parts: try parts(context, history, watched))
+        watch.setHosts(watched)
+        watch.start()
+        let routes = ServeRoutes(watch: watch, names: metricNames, process: process)
+        let server = WebServer(address: listen.address, port: listen.port, routes: routes.all + watch.partRoutes, logger: logger)
         let address = listen.address
+        let reloading = Task { await reload(watch, logger) }
+        defer { reloading.cancel() }
         do {
             try await server.run { port in
                 let authority = address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)"
-                logger.info("watching \(targets.count) host\(targets.count == 1 ? "" : "s"); metrics at http://\(authority)/metrics")
+                logger.info("watching \(watched.count) host\(watched.count == 1 ? "" : "s"); metrics at http://\(authority)/metrics")
             }
         } catch let error as WebServerError {
+            watch.close()
             throw Failure("\(error)")
         }
-        lanes.stop()
-        meter?.close()
+        watch.close()
     }
 
-    /// Says once when a host is lost and when it is back, not at every tick.
-    private func listener(_ snapshot: LiveSnapshot, _ meter: LaneListener?, _ logger: Logger) -> LaneListener {
-        let log = HostLog(logger: logger)
-        return LaneListener(
-            report: { report in
-                snapshot.take(report)
-                log.note(report)
-                meter?.report(report)
-            }, event: { host, event, now in meter?.event(host, event, now) })
+    /// What else runs beside collecting, each with its own listener and routes.
+    private func parts(_ context: ServeContext, _ history: History?, _ watched: [WatchedHost]) throws -> [ServePart] {
+        var parts: [ServePart] = []
+        if let history {
+            let folder = history.folder.path
+            parts.append(try MeterPart(folder: folder, clock: context.clock, logger: context.logger).servePart(billing: billing))
+        }
+        return parts
+    }
+
+    private var storeOptions: SampleStoreOptions {
+        var options = SampleStoreOptions()
+        options.retention = retention.duration
+        options.retentionBytes = retentionSize?.bytes
+        return options
+    }
+
+    /// Reads the hosts anew at each SIGHUP; a mistake changes nothing.
+    private func reload(_ watch: FleetWatch, _ logger: Logger) async {
+        for await _ in await UnixSignalsSequence(trapping: .sighup) {
+            do {
+                let watched = try hosts.hosts()
+                watch.setHosts(watched)
+                logger.info("configuration read again: \(watched.count) host\(watched.count == 1 ? "" : "s")")
+            } catch {
+                logger.error("the configuration stays as it was: \((error as? Failure)?.message ?? "\(error)")")
+            }
+        }
     }
 }

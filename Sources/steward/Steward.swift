@@ -18,7 +18,7 @@ struct Steward: ParsableCommand {
             or a file was wrong.
             """,
         version: stewardVersion,
-        subcommands: [Serve.self, Host.self, Tag.self, Usage.self, PriceCommand.self, HookCommand.self])
+        subcommands: [Serve.self, Host.self, Tag.self, Record.self, Capture.self, Usage.self, PriceCommand.self, HookCommand.self])
 }
 
 /// The version that `--version`, `steward_build_info` and the server's API show.
