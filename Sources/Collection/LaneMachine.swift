@@ -192,8 +192,8 @@ public struct LaneMachine: Sendable {
             current = nil
             counters.abandonedCalls += 1
             effects.append(.abandon(late.id))
-            // At once, so that every other guest's tick is late by the deadline only.
-            effects.append(request(now))
+            // At once, so that every other guest's tick is late by the deadline only; but a request without a connection is answered by nobody.
+            if link == .up { effects.append(request(now)) }
         }
         if now.uptime >= nextTick {
             advanceTick(now)

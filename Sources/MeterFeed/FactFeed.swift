@@ -88,8 +88,8 @@ public struct FactFeed: Sendable {
 
     let origin: String
     let machine: String
-    let bootIDs: [HostName: String]
-    let zones: [HostName: String]
+    var bootIDs: [HostName: String] = [:]
+    var zones: [HostName: String] = [:]
     var hosts: [HostName: KnownHost] = [:]
     var nextOrdinal: UInt64 = 1
     var nextAlive: Duration?
@@ -100,13 +100,9 @@ public struct FactFeed: Sendable {
     /// - Parameters:
     ///   - origin: This run of the collector, unlike that of any other run: ``FactID/origin``.
     ///   - machine: The boot id of the machine whose clocks are read.
-    ///   - bootIDs: The boot ids of hosts, where they can be read: the collector's own host.
-    ///   - zones: The availability zones of hosts.
-    public init(origin: String, machine: String, bootIDs: [HostName: String] = [:], zones: [HostName: String] = [:]) {
+    public init(origin: String, machine: String) {
         self.origin = origin
         self.machine = machine
-        self.bootIDs = bootIDs
-        self.zones = zones
     }
 
     /// Takes a lane's report; `now` is when it was published.
@@ -146,9 +142,13 @@ public struct FactFeed: Sendable {
         return facts
     }
 
-    /// Closes the watches of hosts that were taken out of the configuration.
-    public mutating func keepOnly(_ kept: [HostName], now: Moment) -> [Fact] {
+    /// Learns which hosts there are, in which zones, and their boot ids where they can be read; closes the watches of those that were taken out of the configuration.
+    public mutating func setHosts(
+        _ kept: [HostName], zones: [HostName: String] = [:], bootIDs: [HostName: String] = [:], now: Moment
+    ) -> [Fact] {
         facts = []
+        self.bootIDs = bootIDs
+        self.zones = zones
         for host in hosts.keys.sorted() where !kept.contains(host) {
             close(host, now.uptime, reading(now.wall, now.uptime))
             hosts[host] = nil

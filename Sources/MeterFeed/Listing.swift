@@ -54,6 +54,9 @@ extension FactFeed {
         let readings = GuestReadings(guest.reading, isWhole: isWhole)
         let known = hosts[report.host]?.guests[id]
         if let touched = known?.touched, touched > began { return }
+        // A process that libvirt is still preparing is not the guest's run yet: an event tells when it is.
+        let isStartingUp = readings.presence == .state(.paused, reason: 11) && known?.presence.isActive != true
+        if isStartingUp, !isNewWatch, hosts[report.host]?.means == .events { return }
         let counters = readings.counters.flatMap { counted in
             readings.run.map { run in
                 Continuity.Counters(

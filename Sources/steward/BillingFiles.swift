@@ -1,5 +1,4 @@
 import Fleet
-import Foundation
 import Metering
 import OperatorFiles
 
@@ -7,7 +6,7 @@ import OperatorFiles
 struct BillingFiles {
     /// Where the kernel's users keep time zones.
     static let zoneFolder = "/usr/share/zoneinfo"
-    /// The largest file that is read.
+    /// The largest time-zone file that is read.
     static let maximumBytes = 4 << 20
     /// The most files of one kind.
     static let maximumFiles = 1000
@@ -21,7 +20,7 @@ struct BillingFiles {
     ///
     /// `draft` is a price book that takes the place of all others.
     init(folder: String, draft: String? = nil) throws {
-        guard FileManager.default.fileExists(atPath: folder) else {
+        guard Files.exists(folder) else {
             throw Failure(
                 "there is no billing folder \(folder): give --billing DIR, or begin with a copy of Policies/billing", code: Failure.usage)
         }
@@ -57,37 +56,35 @@ struct BillingFiles {
     static func calendar(_ name: String) throws -> ZoneCalendar {
         if name == "UTC" { return .utc }
         let isPlain = !name.isEmpty && name.utf8.count < 100 && !name.contains("..") && !name.hasPrefix("/")
-        guard isPlain, let data = FileManager.default.contents(atPath: "\(zoneFolder)/\(name)") else {
-            let known = (try? FileManager.default.subpathsOfDirectory(atPath: zoneFolder)) ?? []
-            let hint = nearest(to: name, among: known.filter { !$0.hasPrefix("posix/") && !$0.hasPrefix("right/") }.sorted())
+        // The first line of tzdata.zi is `# version 2024a`; its zones and links follow.
+        let index = Files.text("\(zoneFolder)/tzdata.zi", limit: maximumBytes)?.split(separator: "\n") ?? []
+        guard isPlain, let data = Files.read("\(zoneFolder)/\(name)", limit: maximumBytes) else {
+            let known = index.compactMap { line -> String? in
+                let words = line.split(separator: " ")
+                guard words.count >= 3, words[0] == "Z" || words[0] == "L" else { return nil }
+                return String(words[0] == "Z" ? words[1] : words[2])
+            }
+            let hint = nearest(to: name, among: known.sorted())
             throw Failure(
                 "unknown time zone '\(name)'\(hint.map { "; did you mean '\($0)'?" } ?? "; write an IANA name such as Asia/Shanghai")",
                 code: Failure.usage)
         }
-        // The first line of tzdata.zi is `# version 2024a`.
-        let index = FileManager.default.contents(atPath: "\(zoneFolder)/tzdata.zi").map { String(decoding: $0.prefix(64), as: UTF8.self) }
-        let version = index?.split(separator: "\n").first?.split(separator: " ").last.map(String.init) ?? "unknown"
-        guard let calendar = ZoneCalendar(tzif: Array(data), name: name, dataVersion: version) else {
+        let version = index.first?.split(separator: " ").last.map(String.init) ?? "unknown"
+        guard let calendar = ZoneCalendar(tzif: data, name: name, dataVersion: version) else {
             throw Failure("\(zoneFolder)/\(name) is no time-zone file of version 2 or later; install tzdata", code: Failure.usage)
         }
         return calendar
     }
 
     static func root(_ path: String, isOptional: Bool, _ problems: inout YamlProblems) throws -> YamlNode? {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            if isOptional, !FileManager.default.fileExists(atPath: path) { return nil }
-            throw Failure("\(path) cannot be read", code: Failure.usage)
-        }
-        guard data.count <= maximumBytes else {
-            throw Failure("\(path) has \(data.count) bytes; at most \(maximumBytes) are read", code: Failure.usage)
-        }
-        return YamlNode.parse(String(decoding: data, as: UTF8.self), file: path, &problems)
+        if isOptional, !Files.exists(path) { return nil }
+        return YamlNode.parse(try readTextFile(path), file: path, &problems)
     }
 
     private static func roots(_ folder: String, _ prefix: String, _ problems: inout YamlProblems) throws -> [YamlNode] {
-        let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).filter {
+        let names = Files.names(in: folder).filter {
             $0.hasPrefix(prefix) && ($0.hasSuffix(".yaml") || $0.hasSuffix(".yml"))
-        }.sorted()
+        }
         guard names.count <= maximumFiles else {
             throw Failure("\(folder) has \(names.count) files; at most \(maximumFiles) are read", code: Failure.usage)
         }

@@ -1,6 +1,5 @@
 import ArgumentParser
 import Fleet
-import Foundation
 import Glibc
 import MeterFeed
 import Metering
@@ -53,19 +52,25 @@ struct HookInstall: ParsableCommand {
         guard journal == HookScript.journalFolder else {
             throw Failure("the hook's text never changes: its journal is \(HookScript.journalFolder)", code: Failure.usage)
         }
-        if let there = FileManager.default.contents(atPath: path), !String(decoding: there, as: UTF8.self).contains("# Steward's hook") {
+        if Files.exists(path), Files.text(path, limit: 64 << 10)?.contains("# Steward's hook") != true {
             throw Failure("\(path) is there and is not Steward's; look at it first")
         }
-        for made in [folder, journal] {
-            try FileManager.default.createDirectory(
-                atPath: made, withIntermediateDirectories: true, attributes: made == journal ? [.posixPermissions: 0o700] : nil)
+        for (made, mode) in [(folder, mode_t(0o755)), (journal, 0o700)] where !Files.makeFolder(made, mode: mode) {
+            throw Failure("\(made) cannot be made: \(systemError())")
         }
-        // Written aside and renamed: libvirt never runs half of it.
-        let draft = "\(folder)/.\(HookScript.name).new"
-        guard
-            FileManager.default.createFile(atPath: draft, contents: Data(HookScript.text.utf8), attributes: [.posixPermissions: 0o755]),
-            rename(draft, path) == 0
-        else { throw Failure("\(path) cannot be written: \(String(cString: strerror(errno)))") }
+        // Written elsewhere first and renamed: libvirt never runs half of it.
+        let draft = "\(journal)/hook"
+        guard Files.replace(draft, with: Array(HookScript.text.utf8), mode: 0o755) else {
+            throw Failure("\(draft) cannot be written: \(systemError())")
+        }
+        if rename(draft, path) != 0 {
+            // Another file system. Run under this name too for a moment, it would write one line twice, which is one fact.
+            let other = "\(folder)/.\(HookScript.name)"
+            unlink(draft)
+            guard Files.replace(other, with: Array(HookScript.text.utf8), mode: 0o755), rename(other, path) == 0 else {
+                throw Failure("\(path) cannot be written: \(systemError())")
+            }
+        }
         print("\(path) is installed. If it is this host's first hook, run: systemctl restart libvirtd")
     }
 }
@@ -79,12 +84,12 @@ struct HookRemove: ParsableCommand {
 
     func run() throws {
         let path = "\(folder)/\(HookScript.name)"
-        guard let there = FileManager.default.contents(atPath: path) else {
+        guard Files.exists(path) else {
             print("there is no \(path)")
             return
         }
-        guard String(decoding: there, as: UTF8.self).contains("# Steward's hook") else { throw Failure("\(path) is not Steward's") }
-        guard unlink(path) == 0 else { throw Failure("\(path) cannot be removed: \(String(cString: strerror(errno)))") }
+        guard Files.text(path, limit: 64 << 10)?.contains("# Steward's hook") == true else { throw Failure("\(path) is not Steward's") }
+        guard unlink(path) == 0 else { throw Failure("\(path) cannot be removed: \(systemError())") }
         print("\(path) is gone")
     }
 }
@@ -112,11 +117,10 @@ struct HookRead: ParsableCommand {
     var file: String
 
     func run() throws {
-        guard let bytes = FileManager.default.contents(atPath: file) else { throw Failure("\(file) cannot be read") }
-        guard bytes.count <= HookJournal.maximumBytes else {
-            throw Failure("\(file) has \(bytes.count) bytes; at most \(HookJournal.maximumBytes) are read")
+        guard let text = Files.text(file, limit: HookJournal.maximumBytes) else {
+            throw Failure("\(file) cannot be read, or has more than \(HookJournal.maximumBytes) bytes: \(systemError())")
         }
-        let journal = HookJournal(String(decoding: bytes, as: UTF8.self), host: HostName(host), isWhole: !incomplete)
+        let journal = HookJournal(text, host: HostName(host), isWhole: !incomplete)
         try LedgerEntries(data: data).append(journal.facts)
         print("\(journal.facts.count) facts of \(host)" + (journal.unreadable > 0 ? "; \(journal.unreadable) lines could not be read" : ""))
     }

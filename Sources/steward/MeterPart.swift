@@ -1,11 +1,12 @@
 import Collection
 import Fleet
-import Foundation
 import Glibc
 import LedgerStorage
+import Libvirt
 import Logging
 import MeterFeed
 import Metering
+import OperatorFiles
 import Threads
 
 /// The meter of a running server: a thread of its own turns what the lanes hear into facts and commits them to the ledger.
@@ -16,7 +17,7 @@ final class MeterPart: Sendable {
     static let maximumPending = 500_000
 
     /// The files in the data folder.
-    struct Files {
+    struct Paths {
         let folder: String
         var ledger: String { folder + "/ledger.db" }
         var memory: String { folder + "/meter.memory" }
@@ -25,26 +26,22 @@ final class MeterPart: Sendable {
     private enum Input: Sendable {
         case report(LaneReport, Moment)
         case event(HostName, HypervisorEvent, Moment)
-        case hosts([HostName])
+        case hosts([WatchedHost])
         case stop
     }
 
     private let inputs = Mailbox<Input>()
     private let ended = Mailbox<Void>()
     private let ledger: Ledger
-    private let files: Files
+    private let files: Paths
     private let clock: SystemClock
     private let logger: Logger
-    private let localHosts: [HostName]
 
     /// Opens the ledger in the data folder, and makes it where there is none.
-    ///
-    /// `localHosts` are hosts on this very machine, whose boot id is this machine's.
-    init(folder: String, localHosts: [HostName], clock: SystemClock, logger: Logger) throws(Failure) {
-        files = Files(folder: folder)
+    init(folder: String, clock: SystemClock, logger: Logger) throws(Failure) {
+        files = Paths(folder: folder)
         self.clock = clock
         self.logger = logger
-        self.localHosts = localHosts
         do throws(FactLogError) {
             ledger = try Ledger(path: files.ledger)
         } catch {
@@ -69,8 +66,13 @@ final class MeterPart: Sendable {
         }
     }
 
-    /// Hears which hosts there are.
-    func hostsChanged(_ hosts: [HostName]) { inputs.put(.hosts(hosts)) }
+    /// The meter as a part of a running server.
+    func servePart(billing: String) -> ServePart {
+        start()
+        return ServePart(
+            listener: listener, routes: UsageRoute(data: files.folder, billing: billing).routes,
+            hostsChanged: { [self] hosts in inputs.put(.hosts(hosts)) }, close: { [self] in close() })
+    }
 
     /// Closes every watch and returns once that is committed, or after five seconds.
     func close() {
@@ -83,11 +85,8 @@ final class MeterPart: Sendable {
     private func newFeed() -> FactFeed {
         let machine = bootID() ?? "unknown"
         let origin = "collector:\(localHostName()):\(clock.now().wall.milliseconds)-\(String(UInt32.random(in: .min ... .max), radix: 16))"
-        var feed = FactFeed(
-            origin: origin, machine: machine, bootIDs: Dictionary(localHosts.map { ($0, machine) }, uniquingKeysWith: { $1 }))
-        if let data = FileManager.default.contents(atPath: files.memory), data.count <= FactFeed.maximumMemoryBytes,
-            !feed.recall(String(decoding: data, as: UTF8.self), now: clock.now())
-        {
+        var feed = FactFeed(origin: origin, machine: machine)
+        if let text = Files.text(files.memory, limit: FactFeed.maximumMemoryBytes), !feed.recall(text, now: clock.now()) {
             logger.warning("\(files.memory) is no whole memory of the meter: runs that last through this restart are not proven")
         }
         return feed
@@ -95,6 +94,7 @@ final class MeterPart: Sendable {
 
     private func write() {
         var feed = newFeed()
+        var hosts: [WatchedHost] = []
         var pending: [Fact] = []
         var isRunning = true
         var isBehind = false
@@ -106,7 +106,9 @@ final class MeterPart: Sendable {
                 switch input {
                 case .report(let report, let now): pending += feed.take(report, now: now)
                 case .event(let host, let event, let now): pending += feed.take(event, from: host, now: now)
-                case .hosts(let hosts): pending += feed.keepOnly(hosts, now: clock.now())
+                case .hosts(let new):
+                    hosts = new
+                    pending += tell(hosts, to: &feed)
                 case .stop: isRunning = false
                 }
             }
@@ -133,6 +135,7 @@ final class MeterPart: Sendable {
                 if isBehind {
                     logger.error("the ledger was behind for too long: what was not written is a gap, proven where a run lasted through it")
                     feed = newFeed()
+                    pending += tell(hosts, to: &feed)
                     isBehind = false
                 }
             } catch {
@@ -142,6 +145,17 @@ final class MeterPart: Sendable {
                 usleep(200_000)
             }
         }
+    }
+
+    private func tell(_ hosts: [WatchedHost], to feed: inout FactFeed) -> [Fact] {
+        var zones: [HostName: String] = [:]
+        var boots: [HostName: String] = [:]
+        for host in hosts {
+            zones[host.name] = host.configured.zone
+            // This machine's own libvirt; a socket elsewhere may be another host's that is forwarded.
+            if host.uri.address == nil, !host.uri.text.contains("socket=") { boots[host.name] = bootID() }
+        }
+        return feed.setHosts(hosts.map(\.name), zones: zones, bootIDs: boots, now: clock.now())
     }
 
     /// Commits what operators stated meanwhile, each on its own: one that is refused keeps back no other.
@@ -164,21 +178,16 @@ final class MeterPart: Sendable {
 
     /// Replaces the memory as a whole: a crash leaves the old one or the new one.
     private func remember(_ feed: FactFeed, _ now: Moment) {
-        let draft = files.memory + ".new"
-        let bytes = Data(feed.memory(now: now).utf8)
-        guard FileManager.default.createFile(atPath: draft, contents: bytes, attributes: [.posixPermissions: 0o600]) else {
-            logger.warning("\(draft) cannot be written: runs that last through a restart are not proven")
+        guard Files.replace(files.memory, with: Array(feed.memory(now: now).utf8)) else {
+            logger.warning("\(files.memory) cannot be written: \(systemError()); runs that last through a restart are not proven")
             return
         }
-        rename(draft, files.memory)
     }
 }
 
 /// This machine's boot id, or nil where the kernel does not tell it.
 func bootID() -> String? {
-    guard let data = FileManager.default.contents(atPath: "/proc/sys/kernel/random/boot_id") else { return nil }
-    let text = String(decoding: data, as: UTF8.self).split(whereSeparator: \.isWhitespace).first.map(String.init)
-    return text.flatMap { $0.isEmpty ? nil : $0 }
+    Files.text("/proc/sys/kernel/random/boot_id", limit: 100)?.split(whereSeparator: \.isWhitespace).first.map(String.init)
 }
 
 extension FactLogError {

@@ -108,21 +108,18 @@ struct Serve: AsyncParsableCommand {
 
     /// What else runs beside collecting, each with its own listener and routes.
     private func parts(_ context: ServeContext, _ history: History?, _ watched: [WatchedHost]) throws -> [ServePart] {
-        if evacuation.evacuate, let data {
+        var parts: [ServePart] = []
+        guard let history else { return parts }
+        let folder = history.folder.path
+        if evacuation.evacuate {
             let clock = context.clock
             try EvacuationPart(
-                evacuation, hosts: watched, isFile: hosts.config != nil, folder: data, runtime: context.runtime, logger: context.logger,
+                evacuation, hosts: watched, isFile: hosts.config != nil, folder: folder, runtime: context.runtime, logger: context.logger,
                 clock: { clock.now() }
             ).start()
         }
-        guard let data else { return [] }
-        let meter = try MeterPart(folder: data, localHosts: [], clock: context.clock, logger: context.logger)
-        meter.start()
-        return [
-            ServePart(
-                listener: meter.listener, routes: UsageRoute(data: data, billing: billing).routes,
-                hostsChanged: { meter.hostsChanged($0.map(\.name)) }, close: { meter.close() })
-        ]
+        parts.append(try MeterPart(folder: folder, clock: context.clock, logger: context.logger).servePart(billing: billing))
+        return parts
     }
 
     private var storeOptions: SampleStoreOptions {

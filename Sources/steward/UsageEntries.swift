@@ -1,7 +1,6 @@
 import ArgumentParser
 import Collection
 import Fleet
-import Foundation
 import Glibc
 import LedgerStorage
 import Metering
@@ -18,6 +17,8 @@ struct LedgerEntries {
     static let maximumAtOnce = 1000
 
     let data: String
+    /// The largest list of facts: a journal of years.
+    static let maximumBytes = 512 << 20
     private var spool: String { data + "/entries" }
 
     init(data: String) { self.data = data }
@@ -44,20 +45,17 @@ struct LedgerEntries {
 
     private func hand(over facts: [Fact]) throws {
         if mkdir(spool, 0o700) != 0, errno != EEXIST {
-            throw Failure("\(spool) cannot be made: \(String(cString: strerror(errno)))")
+            throw Failure("\(spool) cannot be made: \(systemError())")
         }
         let path = "\(spool)/\(UInt64.random(in: .min ... .max)).facts"
-        var bytes = Data()
+        var bytes: [UInt8] = []
         for fact in facts {
             let encoded = fact.encoded
             // Each with its length in four bytes, big-endian.
-            bytes.append(contentsOf: [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: encoded.count >> $0) })
-            bytes.append(contentsOf: encoded)
+            bytes += [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: encoded.count >> $0) }
+            bytes += encoded
         }
-        let draft = path + ".new"
-        guard FileManager.default.createFile(atPath: draft, contents: bytes, attributes: [.posixPermissions: 0o600]),
-            rename(draft, path) == 0
-        else { throw Failure("\(path) cannot be written") }
+        guard Files.replace(path, with: bytes) else { throw Failure("\(path) cannot be written: \(systemError())") }
         let deadline = ContinuousClock.now + LedgerEntries.patience
         while access(path, F_OK) == 0 {
             guard ContinuousClock.now < deadline else {
@@ -66,18 +64,18 @@ struct LedgerEntries {
             }
             usleep(50_000)
         }
-        if let words = FileManager.default.contents(atPath: path + ".refused") {
+        if let words = Files.text(path + ".refused", limit: 64 << 10) {
             unlink(path + ".refused")
-            throw Failure("the server refused the entry: \(String(decoding: words, as: UTF8.self))")
+            throw Failure("the server refused the entry: \(words)")
         }
     }
 
     /// Takes what waits in the spool, nil for what is no list of facts; called by the server.
     func take() -> [(path: String, facts: [Fact]?)] {
-        let names = ((try? FileManager.default.contentsOfDirectory(atPath: spool)) ?? []).filter { $0.hasSuffix(".facts") }.sorted()
+        let names = Files.names(in: spool).filter { $0.hasSuffix(".facts") }
         return names.prefix(LedgerEntries.maximumAtOnce).map { name in
             let path = "\(spool)/\(name)"
-            return (path, LedgerEntries.facts(Array(FileManager.default.contents(atPath: path) ?? Data())))
+            return (path, Files.read(path, limit: LedgerEntries.maximumBytes).flatMap(LedgerEntries.facts))
         }
     }
 
@@ -97,7 +95,7 @@ struct LedgerEntries {
 
     /// Says what became of an entry.
     func answer(_ path: String, refusal: String?) {
-        if let refusal { _ = FileManager.default.createFile(atPath: path + ".refused", contents: Data(refusal.utf8)) }
+        if let refusal { _ = Files.replace(path + ".refused", with: Array(refusal.utf8)) }
         unlink(path)
     }
 

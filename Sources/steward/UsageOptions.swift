@@ -1,6 +1,5 @@
 import ArgumentParser
 import Fleet
-import Foundation
 import LedgerStorage
 import Metering
 import OperatorFiles
@@ -25,7 +24,7 @@ struct UsageOptions: ParsableArguments {
     /// The ledger, for reading.
     func ledger() throws -> Ledger {
         let path = data + "/ledger.db"
-        guard FileManager.default.fileExists(atPath: path) else {
+        guard Files.exists(path) else {
             throw Failure("there is no ledger \(path): run `steward serve --data \(data)`, or give --data another folder")
         }
         do throws(FactLogError) {

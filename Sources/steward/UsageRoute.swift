@@ -1,6 +1,5 @@
 import Collection
 import Fleet
-import Foundation
 import HTTPServer
 import LedgerStorage
 import Metering

@@ -70,7 +70,7 @@ final class Stage {
 
     func tick(at second: Double) -> [Fact] { keep(feed.tick(now: Stage.moment(second))) }
 
-    func keepOnly(_ hosts: [HostName], at second: Double) -> [Fact] { keep(feed.keepOnly(hosts, now: Stage.moment(second))) }
+    func setHosts(_ hosts: [HostName], at second: Double) -> [Fact] { keep(feed.setHosts(hosts, now: Stage.moment(second))) }
 
     func recall(_ text: String, at second: Double) -> Bool { feed.recall(text, now: Stage.moment(second)) }
 
@@ -263,6 +263,7 @@ struct FeedTests {
             $0.state = .paused; $0.reason = 11
         }
         #expect(stage.list([incoming], at: 11).isEmpty)
+        #expect(stage.list([incoming], at: 11.2).isEmpty)
         let told = stage.tell(.started, 0, run: 7, at: 11.5)
         #expect(told.guests.map(\.edge) == [.started])
         let other = Stage()
@@ -516,8 +517,16 @@ struct FeedTests {
     func removed() {
         let stage = Stage()
         stage.list([Guest()], at: 1)
-        #expect(stage.keepOnly(["h1"], at: 2).isEmpty)
-        #expect(stage.keepOnly([], at: 3).closed == [2000])
+        #expect(stage.setHosts(["h1"], at: 2).isEmpty)
+        #expect(stage.setHosts([], at: 3).closed == [2000])
+    }
+
+    @Test("a host that is put into a zone takes its guests there")
+    func zones() {
+        let stage = Stage()
+        stage.list([Guest()], at: 1)
+        _ = stage.keep(stage.feed.setHosts(["h1"], zones: ["h1": "az-1"], now: Stage.moment(2)))
+        #expect(stage.list([Guest()], at: 11).guests.first?.shape?.zone == "az-1")
     }
 
     @Test("the same life told with a clock that steps by an hour has the same seconds")

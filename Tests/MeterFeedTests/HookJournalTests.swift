@@ -62,7 +62,8 @@ struct HookJournalTests {
     @Test("a gap whose edges the journal tells is charged to the second; without it, it is unknown")
     func lateJournal() {
         let stage = Stage()
-        stage.feed = FactFeed(origin: "collector:test", machine: HookJournalTests.boot, bootIDs: ["h1": HookJournalTests.boot])
+        stage.feed = FactFeed(origin: "collector:test", machine: HookJournalTests.boot)
+        _ = stage.keep(stage.feed.setHosts(["h1"], bootIDs: ["h1": HookJournalTests.boot], now: Stage.moment(0)))
         stage.list([Guest.off()], at: 1)
         _ = stage.miss(at: 2, failure: .disconnected)
         stage.list([Guest.off()], at: 100)

@@ -17,7 +17,8 @@ private final class SlowSource: SeriesSource {
         entered.add(1, ordering: .relaxed)
         gate.wait()
         gate.signal()
-        for index in 0..<1_000_000 {
+        // More than any query may see: it ends when it is told to, and a busy machine may be long in telling.
+        for index in 0..<1_000_000_000 {
             visits.add(1, ordering: .relaxed)
             let times = (0..<100).map { selection.from.milliseconds + Int64($0) }
             let run = SampleRun(milliseconds: times, values: times.map { Double($0) })
@@ -212,7 +213,7 @@ struct PrometheusAPITests {
         task.cancel()
         let gone = try await task.value
         #expect(gone.status == 499 && gone.body.contains("\"canceled\""))
-        #expect(source.visits.load(ordering: .relaxed) < 2_000_000)
+        #expect(source.visits.load(ordering: .relaxed) < 1_000_000_000)
     }
 
     @Test("a store that fails is told as an internal error, in its own words")
