@@ -71,8 +71,9 @@ let package = Package(
             name: "steward",
             dependencies: [
                 "Actuation", "Collection", "Decisions", "Exposition", "Fencing", "Fleet", "HTTPServer", "JournalStorage", "Libvirt",
-                "OperatorFiles", "Operations", "Plans", "Storage", "Threads", "TimeSeries", argumentParser, logging, serviceLifecycle,
-                unixSignals,
+                "OperatorFiles", "Operations", "Plans", "PromQL", "PrometheusAPI", "Storage", "Threads", "TimeSeries", argumentParser,
+                logging,
+                serviceLifecycle, unixSignals,
             ], swiftSettings: settings),
         .executableTarget(
             name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "Storage", "TimeSeries"], swiftSettings: settings),
@@ -111,7 +112,8 @@ let package = Package(
             name: "PromQLTests", dependencies: ["Fleet", "PromQL", "QueryScripts", "TimeSeries"], exclude: ["Scripts"],
             swiftSettings: settings),
         .testTarget(
-            name: "StorageTests", dependencies: ["FaultyVFS", "Fleet", "Storage", "TimeSeries", "sample-writer", grdbSQLite], swiftSettings: settings),
+            name: "StorageTests", dependencies: ["FaultyVFS", "Fleet", "Storage", "TimeSeries", "sample-writer", grdbSQLite],
+            swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "TimeSeriesTests", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
     ]

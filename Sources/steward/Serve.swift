@@ -111,7 +111,8 @@ struct Serve: AsyncParsableCommand {
                 evacuation, hosts: watched, folder: data, runtime: context.runtime, logger: context.logger, clock: { clock.now() }
             ).start()
         }
-        return []
+        guard let history else { return [] }
+        return [QueryRoutes.part(history.store, clock: context.clock, retention: retention.duration.operatorText)]
     }
 
     private var storeOptions: SampleStoreOptions {
