@@ -60,10 +60,11 @@ struct PlainHTTP {
         while let address = next {
             let descriptor = socket(address.pointee.ai_family, address.pointee.ai_socktype, address.pointee.ai_protocol)
             if descriptor >= 0 {
-                var limit = timeval(tv_sec: PlainHTTP.timeoutSeconds, tv_usec: 0)
+                // A timeval by its two longs: beside Foundation, MemberImportVisibility hides the members of the C struct.
+                let limit = [PlainHTTP.timeoutSeconds, 0]
                 let size = socklen_t(MemoryLayout<timeval>.size)
-                setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
-                setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
+                setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, limit, size)
+                setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, limit, size)
                 if connect(descriptor, address.pointee.ai_addr, address.pointee.ai_addrlen) == 0 { return descriptor }
                 let reason = errno
                 close(descriptor)
