@@ -6,6 +6,10 @@
 Takes the raw samples of the last MINUTES (10) out of Steward, loads them into an empty Prometheus through
 `promtool tsdb create-blocks-from openmetrics`, asks both at instants and over ranges, and exits 1 where an answer differs by more
 than 1e-9 of the largest number in it. Needs prometheus and promtool (Debian: prometheus).
+
+A Prometheus 2 differs from 3.x, and so from Steward, for rate and increase of a counter that began within the window: 2 first shortens
+the stretch to where the counter was zero and then compares it with 1.1 intervals, 3.x the other way round. Ask about guests that
+are older than the longest window (3 minutes), or expect these two lines.
 """
 import json, math, os, shutil, socket, subprocess, sys, tempfile, time, urllib.error, urllib.parse, urllib.request
 
