@@ -72,7 +72,8 @@ let package = Package(
             name: "steward",
             dependencies: [
                 "Actuation", "Collection", "Decisions", "Exposition", "Fencing", "Fleet", "HTTPServer", "JournalStorage", "LedgerStorage",
-                "Libvirt", "MeterFeed", "Metering", "OperatorFiles", "Operations", "Plans", "Storage", "Threads", "TimeSeries",
+                "Libvirt", "MeterFeed", "Metering", "OperatorFiles", "Operations", "Plans", "PromQL", "PrometheusAPI", "Storage", "Threads",
+                "TimeSeries",
                 argumentParser, logging, serviceLifecycle,
                 unixSignals,
             ], swiftSettings: settings),

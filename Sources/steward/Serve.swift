@@ -119,6 +119,7 @@ struct Serve: AsyncParsableCommand {
             ).start()
         }
         parts.append(try MeterPart(folder: folder, clock: context.clock, logger: context.logger).servePart(billing: billing))
+        parts.append(QueryRoutes.part(history.store, clock: context.clock, retention: retention.duration.operatorText))
         return parts
     }
 

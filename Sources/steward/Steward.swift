@@ -19,7 +19,8 @@ struct Steward: ParsableCommand {
             """,
         version: stewardVersion,
         subcommands: [
-            Serve.self, Host.self, Tag.self, Record.self, Capture.self, Migrate.self, Resume.self, Drain.self, Cordon.self, Uncordon.self,
+            Serve.self, Host.self, Query.self, Tag.self, Record.self, Capture.self, Migrate.self, Resume.self, Drain.self, Cordon.self,
+            Uncordon.self,
             Balance.self, PlanCommand.self, ConfirmDead.self, Disarm.self, Arm.self, StoreCommand.self, Usage.self, PriceCommand.self,
             HookCommand.self,
         ])
