@@ -219,4 +219,19 @@ struct LaneMachineTests {
         bench.answer([guest(1)])
         #expect(bench.machine.wakeAt == .seconds(30))
     }
+
+    @Test("a connection that is lost while a call hangs is opened anew, and nothing is asked before it is")
+    func lostWhileHanging() {
+        var bench = Bench()
+        bench.connect()
+        let first = bench.opened
+        bench.run(to: 1)
+        bench.step(.told(.closed(reason: "the host ended the connection")))
+        bench.run(to: 8)
+        #expect(bench.opened != first)
+        #expect(bench.sent.count == 1)
+        #expect(bench.abandoned.count == 1)
+        // The lane sleeps until there is something to do.
+        #expect(bench.machine.wakeAt > bench.now.uptime)
+    }
 }
