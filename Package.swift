@@ -40,6 +40,7 @@ let package = Package(
     ],
     // One section a room, sorted: C modules, rooms, executables, tests.
     targets: [
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
         .target(name: "CZlib", linkerSettings: [.linkedLibrary("z")]),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
@@ -48,6 +49,7 @@ let package = Package(
         .target(name: "Decisions", dependencies: ["Fleet", "Plans"], swiftSettings: settings),
         .target(name: "Exposition", dependencies: ["Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
         .target(name: "Fleet", swiftSettings: settings),
+        .target(name: "Groups", dependencies: ["Decisions", "Fleet", "Plans"], swiftSettings: settings),
         .target(name: "Gzip", dependencies: ["CZlib"], swiftSettings: settings),
         .target(name: "HTTPServer", dependencies: [httpTypes, hummingbird, logging, nioCore], swiftSettings: settings),
         .target(name: "LedgerStorage", dependencies: ["Fleet", "Metering", crypto, grdb, grdbSQLite], swiftSettings: settings),
@@ -58,6 +60,7 @@ let package = Package(
         .target(name: "PromQL", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
         .target(name: "Storage", dependencies: ["Fleet", "TimeSeries", grdbSQLite], swiftSettings: settings),
         .target(name: "TimeSeries", dependencies: ["CZstd", "Fleet"], swiftSettings: settings),
+        .target(name: "Webhooks", dependencies: ["CCurl", "Fleet", "Plans", crypto], swiftSettings: settings),
 
         .executableTarget(
             name: "steward",
@@ -80,6 +83,7 @@ let package = Package(
         .testTarget(name: "DecisionsTests", dependencies: ["Decisions", "Fleet", "Plans"], swiftSettings: settings),
         .testTarget(name: "ExpositionTests", dependencies: ["Exposition", "Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
         .testTarget(name: "FleetTests", dependencies: ["Fleet"], swiftSettings: settings),
+        .testTarget(name: "GroupsTests", dependencies: ["Decisions", "Fleet", "Groups", "Plans"], swiftSettings: settings),
         .testTarget(name: "GzipTests", dependencies: ["Gzip"], swiftSettings: settings),
         .testTarget(
             name: "LedgerStorageTests", dependencies: ["Fleet", "LedgerStorage", "Metering", "ledger-writer", grdb, grdbSQLite],
@@ -92,5 +96,6 @@ let package = Package(
             name: "StorageTests", dependencies: ["Fleet", "Storage", "TimeSeries", "sample-writer", grdbSQLite], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "TimeSeriesTests", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
+        .testTarget(name: "WebhooksTests", dependencies: ["Fleet", "Plans", "Webhooks"], swiftSettings: settings),
     ]
 )

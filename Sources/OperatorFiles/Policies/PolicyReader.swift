@@ -127,6 +127,8 @@ struct PolicyReader {
         template.securityGroups = words("security_groups", &mapping, &problems)
         template.zones = words("zones", &mapping, &problems)
         template.userData = mapping.optional("user_data")?.text("user_data", &problems)
+        template.domain = mapping.optional("domain")?.text("domain", &problems)
+        template.addressFromMAC = mapping.optional("address_from_mac")?.text("address_from_mac", &problems)
         mapping.refuseUnknown(&problems)
         return image == nil || type == nil ? nil : template
     }
@@ -303,6 +305,9 @@ struct PolicyReader {
         guard var mapping = node.mapping("scale_in", &problems) else { return }
         direction(&mapping, &policy.scaleIn, &problems)
         if let drain = mapping.optional("drain")?.duration("drain", &problems) { policy.drain = drain }
+        if let time = mapping.optional("quarantine")?.duration("quarantine", in: .zero ... .seconds(90 * 86_400), &problems) {
+            policy.quarantine = time
+        }
         if let node = mapping.optional("victim"), let items = node.list("victim", maximum: 10, &problems) {
             policy.victims = items.compactMap { $0.choice("victim", VictimOrder.allCases.map { ($0.rawValue, $0) }, &problems) }
         }
