@@ -45,31 +45,37 @@ let package = Package(
         .target(name: "CZlib", linkerSettings: [.linkedLibrary("z")]),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
 
-        .target(name: "Collection", dependencies: ["Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
+        .target(name: "Actuation", dependencies: ["Fleet", "Libvirt", "Plans", "Threads"], swiftSettings: settings),
+        .target(name: "Collection", dependencies: ["Fleet", "Gzip", "Threads", "TimeSeries"], swiftSettings: settings),
         .target(name: "Decisions", dependencies: ["Fleet", "Plans"], swiftSettings: settings),
         .target(name: "Exposition", dependencies: ["Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
+        .target(name: "Fencing", dependencies: ["Fleet"], swiftSettings: settings),
         .target(name: "Fleet", swiftSettings: settings),
         .target(name: "Groups", dependencies: ["Decisions", "Fleet", "Plans"], swiftSettings: settings),
         .target(name: "Gzip", dependencies: ["CZlib"], swiftSettings: settings),
         .target(name: "HTTPServer", dependencies: [httpTypes, hummingbird, logging, nioCore], swiftSettings: settings),
+        .target(name: "JournalStorage", dependencies: ["Fleet", "Plans", crypto, grdb, grdbSQLite], swiftSettings: settings),
         .target(name: "LedgerStorage", dependencies: ["Fleet", "Metering", crypto, grdb, grdbSQLite], swiftSettings: settings),
         .target(name: "Libvirt", dependencies: ["CLibvirt", "Fleet"], swiftSettings: settings),
         .target(name: "Metering", dependencies: ["Fleet"], swiftSettings: settings),
+        .target(name: "Operations", dependencies: ["Fleet", "Plans", "Threads"], swiftSettings: settings),
         .target(name: "OperatorFiles", dependencies: ["Decisions", "Fleet", "Metering", "Plans", yams], swiftSettings: settings),
         .target(name: "Plans", dependencies: ["Fleet"], swiftSettings: settings),
         .target(name: "PromQL", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
         .target(name: "Storage", dependencies: ["Fleet", "TimeSeries", grdbSQLite], swiftSettings: settings),
+        .target(name: "Threads", dependencies: ["Fleet"], swiftSettings: settings),
         .target(name: "TimeSeries", dependencies: ["CZstd", "Fleet"], swiftSettings: settings),
         .target(name: "Webhooks", dependencies: ["CCurl", "Fleet", "Plans", crypto], swiftSettings: settings),
 
         .executableTarget(
             name: "steward",
             dependencies: [
-                "Collection", "Exposition", "Fleet", "HTTPServer", "Libvirt", "TimeSeries", argumentParser, logging, serviceLifecycle,
+                "Actuation", "Collection", "Decisions", "Exposition", "Fleet", "HTTPServer", "JournalStorage", "Libvirt", "Operations",
+                "Plans",
+                "Threads", "TimeSeries", argumentParser, logging, serviceLifecycle,
             ], swiftSettings: settings),
         .executableTarget(
             name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "TimeSeries"], swiftSettings: settings),
-        .executableTarget(name: "balance-peer", dependencies: ["Decisions"], path: "Tests/Peers/balance-peer", swiftSettings: settings),
         .executableTarget(
             name: "ledger-writer", dependencies: ["Fleet", "LedgerStorage", "Metering"], path: "Tests/LedgerWriter", swiftSettings: settings
         ),

@@ -1,4 +1,5 @@
 import Fleet
+import Threads
 
 /// The thread that makes one lane's calls, one at a time; abandoned, it ends when its call does.
 final class LaneWorker: Sendable {

@@ -1,5 +1,6 @@
 public import Fleet
 import Synchronization
+import Threads
 
 /// One host as the operator configured it, with the way to connect to it.
 public struct LaneHost: Sendable {

@@ -1,7 +1,7 @@
 public import Fleet
 
 /// A volume by host, pool and name.
-public struct VolumeReference: Hashable, Sendable, CustomStringConvertible {
+public struct VolumeReference: Hashable, Codable, Sendable, CustomStringConvertible {
     /// The host through which the pool is reached.
     public let host: HostName
     /// The pool's name on that host.
@@ -21,7 +21,7 @@ public struct VolumeReference: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// How a guest moves between hosts.
-public enum MigrationKind: String, Hashable, Sendable, CaseIterable {
+public enum MigrationKind: String, Hashable, Codable, Sendable, CaseIterable {
     /// Running, memory copied before the switch.
     case live
     /// Shut off: the definition and, where the disks are local, the disks.
@@ -33,7 +33,7 @@ public enum MigrationKind: String, Hashable, Sendable, CaseIterable {
 /// One thing that Steward can do to the world.
 ///
 /// Each names everything that is needed to do it again or to see whether it was done.
-public enum Action: Hashable, Sendable {
+public enum Action: Hashable, Codable, Sendable {
     /// Moves a guest.
     case migrate(GuestID, from: HostName, to: HostName, MigrationKind)
     /// Starts a defined guest; `incident` is the proof of death on which the start depends, read again before it.

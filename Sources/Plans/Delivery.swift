@@ -2,7 +2,7 @@ public import Fleet
 import Synchronization
 
 /// Something to be told to an endpoint.
-public struct Notice: Hashable, Sendable {
+public struct Notice: Hashable, Codable, Sendable {
     /// The identity, the same over all retries: the receiver's key against doubles.
     public let id: String
     /// The endpoint's name in the configuration.
@@ -28,7 +28,7 @@ public struct Notice: Hashable, Sendable {
 }
 
 /// One notice on its way to one endpoint.
-public struct Delivery: Hashable, Sendable {
+public struct Delivery: Hashable, Codable, Sendable {
     /// What is told.
     public let notice: Notice
     /// Every attempt, oldest first.
@@ -37,7 +37,7 @@ public struct Delivery: Hashable, Sendable {
     public var state: State
 
     /// Where a delivery stands.
-    public enum State: Hashable, Sendable {
+    public enum State: Hashable, Codable, Sendable {
         /// To be tried at that instant or later.
         case pending(Timestamp)
         /// The endpoint accepted it.
@@ -47,7 +47,7 @@ public struct Delivery: Hashable, Sendable {
     }
 
     /// One attempt.
-    public struct Attempt: Hashable, Sendable {
+    public struct Attempt: Hashable, Codable, Sendable {
         /// When it was made.
         public let at: Timestamp
         /// The HTTP status, nil where there was no answer.

@@ -2,7 +2,7 @@ public import Fleet
 import Synchronization
 
 /// How a step ended.
-public enum StepOutcome: Hashable, Sendable {
+public enum StepOutcome: Hashable, Codable, Sendable {
     /// Seen to be in effect.
     case done(evidence: String)
     /// Seen not to be in effect, and not to be tried again.
@@ -15,7 +15,7 @@ public enum StepOutcome: Hashable, Sendable {
 }
 
 /// How a plan ended.
-public enum PlanOutcome: String, Hashable, Sendable, CaseIterable {
+public enum PlanOutcome: String, Hashable, Codable, Sendable, CaseIterable {
     /// Every step was done, or was advisory.
     case completed
     /// Some steps were done.
@@ -31,7 +31,7 @@ public enum PlanOutcome: String, Hashable, Sendable, CaseIterable {
 }
 
 /// One row of the journal.
-public struct JournalEntry: Hashable, Sendable {
+public struct JournalEntry: Hashable, Codable, Sendable {
     /// Rising by one from 1.
     public let sequence: UInt64
     /// When it was written.
@@ -40,7 +40,7 @@ public struct JournalEntry: Hashable, Sendable {
     public let record: Record
 
     /// What a row says.
-    public enum Record: Hashable, Sendable {
+    public enum Record: Hashable, Codable, Sendable {
         /// A plan was accepted.
         case accepted(Plan)
         /// An operator approved a plan.

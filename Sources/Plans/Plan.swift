@@ -1,7 +1,7 @@
 public import Fleet
 
 /// A plan's number: unique in one journal, rising.
-public struct PlanID: Hashable, Comparable, Sendable, CustomStringConvertible {
+public struct PlanID: Hashable, Comparable, Codable, Sendable, CustomStringConvertible {
     /// The number, from 1.
     public let number: UInt64
 
@@ -19,7 +19,7 @@ public struct PlanID: Hashable, Comparable, Sendable, CustomStringConvertible {
 /// Who wants something done, in rising precedence.
 ///
 /// An operator's own command for one guest ranks with `drain`.
-public enum Decider: Int, Hashable, Comparable, Sendable, CaseIterable, CustomStringConvertible {
+public enum Decider: Int, Hashable, Comparable, Codable, Sendable, CaseIterable, CustomStringConvertible {
     /// Even load.
     case balance
     /// The size of a group.
@@ -47,7 +47,7 @@ public enum Decider: Int, Hashable, Comparable, Sendable, CaseIterable, CustomSt
 }
 
 /// How far a policy may go.
-public enum PolicyMode: String, Hashable, Sendable, CaseIterable {
+public enum PolicyMode: String, Hashable, Codable, Sendable, CaseIterable {
     /// Decide and record, do nothing.
     case observe
     /// Do it after an operator has approved the plan.
@@ -57,7 +57,7 @@ public enum PolicyMode: String, Hashable, Sendable, CaseIterable {
 }
 
 /// One step of a plan.
-public struct Step: Hashable, Sendable {
+public struct Step: Hashable, Codable, Sendable {
     /// What to do.
     public let action: Action
     /// The indices of the steps that must be done first; each lower than this step's own.
@@ -80,7 +80,7 @@ public struct Step: Hashable, Sendable {
 }
 
 /// What is wanted, why, in which steps, and until when.
-public struct Plan: Hashable, Sendable {
+public struct Plan: Hashable, Codable, Sendable {
     /// The most steps of a plan: 1,000 guests evacuated in 10 steps each.
     public static let stepsMaximum = 10_000
 
@@ -145,7 +145,7 @@ public struct Plan: Hashable, Sendable {
 }
 
 /// One step of one plan.
-public struct StepReference: Hashable, Comparable, Sendable, CustomStringConvertible {
+public struct StepReference: Hashable, Comparable, Codable, Sendable, CustomStringConvertible {
     /// The plan.
     public let plan: PlanID
     /// The step's index, from 0.

@@ -22,7 +22,7 @@ struct ConnectOptions: ParsableArguments {
     @Option(
         name: [.customShort("c"), .long],
         help: ArgumentHelp(
-            "A libvirt host. May be given several times.",
+            "A libvirt host, as URI or NAME=URI. May be given several times.",
             discussion: "Without it LIBVIRT_DEFAULT_URI counts, and without that qemu:///system.", valueName: "URI"))
     var connect: [String] = []
 
@@ -31,9 +31,13 @@ struct ConnectOptions: ParsableArguments {
         let texts = connect.isEmpty ? [getenv("LIBVIRT_DEFAULT_URI").map { String(cString: $0) } ?? "qemu:///system"] : connect
         var hosts: [(name: HostName, uri: ConnectionURI)] = []
         for text in texts {
+            let (given, address) = ConnectOptions.split(text)
             let uri: ConnectionURI
-            do { uri = try ConnectionURI(text) } catch { throw Failure("\(error)", code: Failure.usage) }
-            let base = uri.defaultHostName(localName: localHostName())
+            do { uri = try ConnectionURI(address) } catch { throw Failure("\(error)", code: Failure.usage) }
+            let base = given.map { HostName($0) } ?? uri.defaultHostName(localName: localHostName())
+            if given != nil, hosts.contains(where: { $0.name == base }) {
+                throw Failure("--connect \(text): the name '\(base)' was given twice", code: Failure.usage)
+            }
             let taken = hosts.filter { $0.uri.defaultHostName(localName: localHostName()) == base }.count
             if hosts.contains(where: { $0.uri == uri }) {
                 throw Failure("--connect \(text) was given twice; a host is watched once", code: Failure.usage)
@@ -41,6 +45,14 @@ struct ConnectOptions: ParsableArguments {
             hosts.append((taken == 0 ? base : HostName("\(base)-\(taken + 1)"), uri))
         }
         return hosts
+    }
+}
+
+extension ConnectOptions {
+    /// `NAME=URI` in its parts; an equals sign after the scheme belongs to the URI.
+    static func split(_ text: String) -> (name: String?, uri: String) {
+        guard let equals = text.firstIndex(of: "="), equals != text.startIndex, !text[..<equals].contains(":") else { return (nil, text) }
+        return (String(text[..<equals]), String(text[text.index(after: equals)...]))
     }
 }
 

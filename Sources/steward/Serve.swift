@@ -7,6 +7,7 @@ import HTTPServer
 import Libvirt
 import Logging
 import ServiceLifecycle
+import Threads
 
 /// An address and a port on the command line: `127.0.0.1:9177`.
 struct ListenAddress: ExpressibleByArgument {

@@ -18,7 +18,9 @@ struct Steward: ParsableCommand {
             or a file was wrong.
             """,
         version: stewardVersion,
-        subcommands: [Serve.self, Host.self, Tag.self])
+        subcommands: [
+            Serve.self, Host.self, Tag.self, Migrate.self, Drain.self, Cordon.self, Uncordon.self, PlanCommand.self,
+        ])
 }
 
 /// The version that `--version`, `steward_build_info` and the server's API show.

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Compares balancing plans with OR-tools CP-SAT on seeded fleets.
 
-    swift build -c release --product balance-peer
+    swift build -c release --product steward
     python3 -m venv VENV && VENV/bin/pip install ortools==9.14.6206
-    VENV/bin/python Tests/Peers/balance_against_cpsat.py --planner .build/release/balance-peer
+    VENV/bin/python Tests/Peers/balance_against_cpsat.py --steward .build/release/steward
 
 Every plan is checked here, by other code than the planner's: each step against every rule, and the objective computed anew.
 """
@@ -167,14 +167,14 @@ def greedy(described):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--planner", required=True)
+    parser.add_argument("--steward", required=True)
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=10)
     options = parser.parse_args()
     fleets = [fleet(seed) for seed in range(options.first, options.first + options.seeds)]
     start = time.time()
-    run = subprocess.run([options.planner], input="\n".join(map(json.dumps, fleets)) + "\n", capture_output=True, text=True, check=True)
+    run = subprocess.run([options.steward, "plan", "balance", "--fleet", "-", "--format", "json"], input="\n".join(map(json.dumps, fleets)) + "\n", capture_output=True, text=True, check=True)
     print(f"planned {len(fleets)} fleets in {time.time() - start:.1f} s")
     ratios, nothing, simple, gaps, faults = [], [], [], [], 0
     infeasible = named = 0

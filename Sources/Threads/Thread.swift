@@ -1,3 +1,4 @@
+import Fleet
 import Glibc
 
 /// Starts a detached thread with a name that `top -H` shows (cut at 15 bytes, the kernel's bound).
@@ -49,13 +50,13 @@ private final class ThreadStart: Sendable {
 }
 
 /// A queue between threads: any may put, one takes.
-final class Mailbox<Item: Sendable>: @unchecked Sendable {
+package final class Mailbox<Item: Sendable>: @unchecked Sendable {
     // @unchecked: the queue is touched under the pthread mutex only. Synchronization.Mutex has no condition variable to wait on.
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let arrived: UnsafeMutablePointer<pthread_cond_t>
     private var items: [Item] = []
 
-    init() {
+    package init() {
         mutex = .allocate(capacity: 1)
         arrived = .allocate(capacity: 1)
         pthread_mutex_init(mutex, nil)
@@ -74,7 +75,7 @@ final class Mailbox<Item: Sendable>: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    func put(_ item: Item) {
+    package func put(_ item: Item) {
         pthread_mutex_lock(mutex)
         items.append(item)
         pthread_cond_signal(arrived)
@@ -82,7 +83,7 @@ final class Mailbox<Item: Sendable>: @unchecked Sendable {
     }
 
     /// Takes all that is there, waiting for something until `limit` has passed; nil waits for ever.
-    func take(within limit: Duration?) -> [Item] {
+    package func take(within limit: Duration?) -> [Item] {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         if let limit {
