@@ -61,6 +61,7 @@ let package = Package(
         .target(name: "Operations", dependencies: ["Fleet", "Plans", "Threads"], swiftSettings: settings),
         .target(name: "OperatorFiles", dependencies: ["Decisions", "Fleet", "Metering", "Plans", yams], swiftSettings: settings),
         .target(name: "Plans", dependencies: ["Fleet"], swiftSettings: settings),
+        .target(name: "PrometheusAPI", dependencies: ["Fleet", "PromQL", "TimeSeries"], swiftSettings: settings),
         .target(name: "PromQL", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
         .target(name: "Storage", dependencies: ["Fleet", "TimeSeries", grdbSQLite], swiftSettings: settings),
         .target(name: "Threads", dependencies: ["Fleet"], swiftSettings: settings),
@@ -82,7 +83,12 @@ let package = Package(
         .executableTarget(
             name: "metering-bench", dependencies: ["Fleet", "Metering"], path: "Tests/MeteringBench", swiftSettings: settings),
         .executableTarget(
+            name: "promql-conformance", dependencies: ["QueryScripts"], path: "Tests/PromQLConformance", swiftSettings: settings),
+        .executableTarget(
             name: "sample-writer", dependencies: ["Fleet", "Storage", "TimeSeries"], path: "Tests/SampleWriter", swiftSettings: settings),
+
+        .target(
+            name: "QueryScripts", dependencies: ["Fleet", "PromQL", "TimeSeries"], path: "Tests/QueryScripts", swiftSettings: settings),
 
         .testTarget(
             name: "CollectionTests", dependencies: ["Collection", "Exposition", "Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
@@ -98,6 +104,12 @@ let package = Package(
         .testTarget(
             name: "OperatorFilesTests", dependencies: ["Decisions", "Fleet", "Metering", "OperatorFiles", "Plans"], swiftSettings: settings),
         .testTarget(name: "PlansTests", dependencies: ["Fleet", "Plans"], swiftSettings: settings),
+        .testTarget(
+            name: "PrometheusAPITests", dependencies: ["Fleet", "PrometheusAPI", "PromQL", "QueryScripts", "TimeSeries"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "PromQLTests", dependencies: ["Fleet", "PromQL", "QueryScripts", "TimeSeries"], exclude: ["Scripts"],
+            swiftSettings: settings),
         .testTarget(
             name: "StorageTests", dependencies: ["Fleet", "Storage", "TimeSeries", "sample-writer", grdbSQLite], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),

@@ -311,3 +311,27 @@ public struct Aggregation: Sendable {
     /// Where it stands.
     public let range: SourceRange
 }
+
+extension Expression {
+    /// The expressions directly inside.
+    public var children: [Expression] {
+        switch self {
+        case .number, .string, .selector, .range: []
+        case .subquery(let node): [node.expression]
+        case .parenthesized(let inner, _): [inner]
+        case .unary(let node): [node.operand]
+        case .binary(let node): [node.left, node.right]
+        case .call(let node): node.arguments
+        case .aggregation(let node): (node.parameter.map { [$0] } ?? []) + [node.expression]
+        }
+    }
+
+    /// All selectors of the query, in its order.
+    public var selectors: [VectorSelector] {
+        switch self {
+        case .selector(let node): [node]
+        case .range(let node): [node.selector]
+        default: children.flatMap(\.selectors)
+        }
+    }
+}
