@@ -19,6 +19,7 @@ let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummi
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 let package = Package(
@@ -71,9 +72,9 @@ let package = Package(
         .executableTarget(
             name: "steward",
             dependencies: [
-                "Actuation", "Collection", "Decisions", "Exposition", "Fleet", "HTTPServer", "JournalStorage", "Libvirt", "Operations",
-                "Plans",
-                "Threads", "TimeSeries", argumentParser, logging, serviceLifecycle,
+                "Actuation", "Collection", "Decisions", "Exposition", "Fleet", "Groups", "HTTPServer", "JournalStorage", "Libvirt",
+                "Metering", "OperatorFiles", "Operations", "Plans", "PromQL", "Threads", "TimeSeries", "Webhooks", argumentParser,
+                logging, serviceLifecycle, unixSignals,
             ], swiftSettings: settings),
         .executableTarget(
             name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "TimeSeries"], swiftSettings: settings),

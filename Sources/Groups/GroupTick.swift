@@ -199,6 +199,9 @@ private struct Draft {
 
     // MARK: Scale-out
 
+    /// How long a new member may take until it answers: a slow boot is no failed one.
+    private let healthDeadline = Duration.seconds(300)
+
     mutating func launch(_ count: Int) {
         guard count > 0 else { return }
         guard let blueprint else {
@@ -216,7 +219,7 @@ private struct Draft {
             let placed = Site.guest(identity.guest, view, blueprint)
             switch board.place(placed) {
             case .infeasible(let refusals):
-                let words = refusals.map { "\($0.host): \(words(of: $0))" }.joined(separator: "; ")
+                let words = refusals.map { "\($0.host): \(refusalWords($0))" }.joined(separator: "; ")
                 obstacles.append("no host for a new member: \(words.isEmpty ? "there is no host" : words)")
                 return
             case .host(let name, let reason):
@@ -230,7 +233,7 @@ private struct Draft {
         }
     }
 
-    private func words(of refusal: PlacementAnswer.Refusal) -> String {
+    private func refusalWords(_ refusal: PlacementAnswer.Refusal) -> String {
         if case .cordoned = refusal.constraint { return "its configuration does not allow actions" }
         return "\(refusal.constraint)"
     }
@@ -262,11 +265,11 @@ private struct Draft {
         let disk = VolumeReference(host: host, pool: image.pool, name: identity.diskVolume)
         let seed = VolumeReference(host: host, pool: image.pool, name: identity.seedVolume)
         let size = max(blueprint.template.diskSize ?? image.capacity, image.capacity)
-        ready.append(add(.createOverlay(disk, backing: image.path, size: size, owner: guest), after: []))
-        ready.append(add(.createSeed(seed, owner: guest), after: []))
-        let defined = add(.define(guest, on: host, definition: GroupProposal.placeholder(for: guest)), after: ready)
-        let started = add(.start(guest, on: host, incident: nil), after: [defined])
-        _ = add(.awaitHealth(guest, on: host), after: [started], deadline: max(view.policy.warmup, .seconds(60)))
+        ready.append(add(.createOverlay(disk, backing: image.path, size: size, owner: guest), after: [], attempts: 3))
+        ready.append(add(.createSeed(seed, owner: guest), after: [], attempts: 3))
+        let defined = add(.define(guest, on: host, definition: GroupProposal.placeholder(for: guest)), after: ready, attempts: 3)
+        let started = add(.start(guest, on: host, incident: nil), after: [defined], attempts: 2)
+        _ = add(.awaitHealth(guest, on: host), after: [started], deadline: max(view.policy.warmup * 2, healthDeadline))
         definitions.append(
             GroupProposal.Definition(
                 guest: guest, xml: xml, metaData: blueprint.metaData(of: identity), userData: blueprint.userData))
@@ -315,15 +318,15 @@ private struct Draft {
                 }
                 last = [add(.shutdown(guest, on: host), after: last, deadline: .seconds(60), isAdvisory: true)]
             }
-            last = [add(.destroy(guest, on: host), after: last)]
+            last = [add(.destroy(guest, on: host), after: last, attempts: 3)]
         }
-        last = [add(.undefine(guest, on: host, keepingState: false), after: last)]
+        last = [add(.undefine(guest, on: host, keepingState: false), after: last, attempts: 3)]
         if let volumes = known.volumes {
             if view.fleet.isWhole {
                 let seed = VolumeReference(host: host, pool: volumes.pool, name: volumes.seed)
                 let disk = VolumeReference(host: host, pool: volumes.pool, name: volumes.disk)
-                _ = add(.deleteVolume(seed, owner: guest), after: last)
-                _ = add(.quarantineVolume(disk, owner: guest), after: last, deadline: .seconds(600))
+                _ = add(.deleteVolume(seed, owner: guest), after: last, attempts: 3)
+                _ = add(.quarantineVolume(disk, owner: guest), after: last, attempts: 3, deadline: .seconds(600))
             } else {
                 obstacles.append("the disk \(volumes.disk) of \(guest) is kept: a host that does not answer may use it")
             }

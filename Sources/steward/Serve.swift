@@ -1,3 +1,4 @@
+import Actuation
 import ArgumentParser
 import Collection
 import Exposition
@@ -8,6 +9,7 @@ import Libvirt
 import Logging
 import ServiceLifecycle
 import Threads
+import UnixSignals
 
 /// An address and a port on the command line: `127.0.0.1:9177`.
 struct ListenAddress: ExpressibleByArgument {
@@ -69,7 +71,22 @@ struct Serve: AsyncParsableCommand {
         })
     var metricNames = MetricNames.canonical
 
+    @Option(
+        help: ArgumentHelp(
+            "The folder of policies to evaluate on the fleet.",
+            discussion: "Needs --data. Policies act only where their mode says so and the host allows actions.", valueName: "DIR"))
+    var policies: String?
+
+    @Option(help: ArgumentHelp("The folder of the journal.", valueName: "DIR"))
+    var data: String?
+
+    @Flag(help: "Allow policies to act on the hosts given by --connect.")
+    var allowActions = false
+
     func validate() throws {
+        guard policies == nil || data != nil else {
+            throw ValidationError("--policies needs --data DIR: what is done is written down there first")
+        }
         guard interval.duration >= .milliseconds(200) else {
             throw ValidationError("--interval \(interval.duration.operatorText) is under 200ms; libvirt would be busy with nothing else")
         }
@@ -87,8 +104,18 @@ struct Serve: AsyncParsableCommand {
         startThread(named: "libvirt events") { runtime.runEventLoop() }
         let clock = SystemClock()
         let snapshot = LiveSnapshot()
+        let policyPart = try policies.map { folder in
+            try PolicyPart.make(
+                folder: folder, data: data ?? "",
+                hosts: targets.map { host in
+                    (
+                        PolicyHost(name: host.name, zone: nil, allowsActions: allowActions),
+                        ActuatorHost(host.name, address: host.uri)
+                    )
+                }, runtime: runtime, interval: interval.duration, clock: { clock.now() }, logger: logger, own: nil)
+        }
         let lanes = Lanes(
-            clock: { clock.now() }, seed: UInt64.random(in: .min ... .max), listener: listener(snapshot, logger))
+            clock: { clock.now() }, seed: UInt64.random(in: .min ... .max), listener: listener(snapshot, logger, policyPart))
         lanes.setHosts(
             targets.map { host in
                 LaneHost(name: host.name, settings: LaneSettings(interval: interval.duration)) { events throws(HypervisorError) in
@@ -96,8 +123,13 @@ struct Serve: AsyncParsableCommand {
                 }
             })
         startThread(named: "lanes") { lanes.run() }
+        policyPart?.start()
+        let reloading = Task {
+            for await _ in await UnixSignalsSequence(trapping: .sighup) { policyPart?.reload() }
+        }
+        defer { reloading.cancel() }
         let routes = ServeRoutes(snapshot: snapshot, names: metricNames, hosts: targets.count)
-        let server = WebServer(address: listen.address, port: listen.port, routes: routes.all, logger: logger)
+        let server = WebServer(address: listen.address, port: listen.port, routes: routes.all + (policyPart?.routes ?? []), logger: logger)
         let address = listen.address
         do {
             try await server.run { port in
@@ -107,15 +139,17 @@ struct Serve: AsyncParsableCommand {
         } catch let error as WebServerError {
             throw Failure("\(error)")
         }
+        policyPart?.close()
         lanes.stop()
     }
 
     /// Says once when a host is lost and when it is back, not at every tick.
-    private func listener(_ snapshot: LiveSnapshot, _ logger: Logger) -> LaneListener {
+    private func listener(_ snapshot: LiveSnapshot, _ logger: Logger, _ policies: PolicyPart?) -> LaneListener {
         let log = HostLog(logger: logger)
         return LaneListener(
             report: { report in
                 snapshot.take(report)
+                policies?.fleet.take(report)
                 log.note(report)
             }, event: { _, _, _ in })
     }

@@ -20,6 +20,8 @@ struct Steward: ParsableCommand {
         version: stewardVersion,
         subcommands: [
             Serve.self, Host.self, Tag.self, Migrate.self, Drain.self, Cordon.self, Uncordon.self, PlanCommand.self,
+            PolicyCommand.self, PlansCommand.self, Approve.self, Reject.self, DisarmCommand.self, ArmCommand.self, ScaleCommand.self,
+            Adopt.self,
         ])
 }
 

@@ -45,6 +45,28 @@ struct PolicyReader {
         return AlertRule(name: name, query: query, holdsFor: holdsFor ?? .zero, webhooks: hooks)
     }
 
+    func webhook(_ mapping: inout YamlMapping, _ problems: inout YamlProblems) -> LoadedWebhook? {
+        let name = mapping.required("webhook", &problems)?.text("webhook", &problems)
+        let node = mapping.required("url", &problems)
+        let url = node?.text("url", &problems)
+        if let node, let url, !url.hasPrefix("http://"), !url.hasPrefix("https://") {
+            problems.error("url is '\(url)', which is no URL", at: node.place, suggestion: "write https://HOST/PATH")
+        }
+        let secret = mapping.optional("secret_file")?.text("secret_file", &problems)
+        if secret == nil {
+            problems.warning(
+                "no 'secret_file': what is sent is not signed", at: mapping.place,
+                suggestion: "make one with: echo whsec_$(openssl rand -base64 32)")
+        }
+        let certificates = mapping.optional("ca_file")?.text("ca_file", &problems)
+        let timeout = mapping.optional("timeout")?.duration("timeout", in: .seconds(1) ... .seconds(60), &problems)
+        let place = mapping.place
+        mapping.refuseUnknown(&problems)
+        guard let name, let url else { return nil }
+        return LoadedWebhook(
+            name: name, url: url, secretFile: secret, certificateFile: certificates, timeout: timeout ?? .seconds(15), place: place)
+    }
+
     private func query(_ node: YamlNode, _ problems: inout YamlProblems) -> String? {
         guard let text = node.text("query", &problems) else { return nil }
         if let flaw = flaw(text) { problems.error("the query cannot be read: \(flaw)", at: node.place) }
