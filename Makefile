@@ -6,7 +6,7 @@ SHELL := /bin/bash
 SWIFT_BUILD := swift build -c release
 STEWARD = $(shell $(SWIFT_BUILD) --show-bin-path)/steward
 
-.PHONY: help build lint test lab-test demo undemo packages lab-packages
+.PHONY: help build lint test peers demo undemo packages lab-packages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -31,3 +31,10 @@ demo: lab-packages build ## three libvirt hosts, six guests, steward watching th
 
 undemo: ## take the demo down without a trace
 	@Tests/as-root Tests/Lab/lab -n demo down
+
+peers: lab-packages build ## measure beside other programs (root or sudo); CORPUS=capture.jsonl.gz adds the store's; Docs/Performance.md has the last
+	@Tests/install-packages Tests/Peers/packages
+	@STEWARD=$(STEWARD) Tests/as-root Tests/Peers/exporter
+	@if [ -z "$(CORPUS)" ]; then echo "SKIPPED: samples beside Prometheus and VictoriaMetrics; make peers CORPUS=capture.jsonl.gz [SET=day|month]"; \
+	  else $(SWIFT_BUILD) --product steward-bench && Tests/Peers/samples_against_peers.py $(or $(SET),day) --corpus $(CORPUS) \
+	  --work $${TMPDIR:-/var/tmp}/steward-peers --bin $(shell $(SWIFT_BUILD) --show-bin-path); fi

@@ -45,6 +45,7 @@ let package = Package(
         .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
         .target(name: "CZlib", linkerSettings: [.linkedLibrary("z")]),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+        .target(name: "FaultyVFS", path: "Tests/FaultyVFS", linkerSettings: [.linkedLibrary("sqlite3")]),
 
         .target(name: "Actuation", dependencies: ["Fleet", "Libvirt", "Plans", "Threads"], swiftSettings: settings),
         .target(name: "Collection", dependencies: ["Fleet", "Gzip", "Threads", "TimeSeries"], swiftSettings: settings),
@@ -72,12 +73,12 @@ let package = Package(
         .executableTarget(
             name: "steward",
             dependencies: [
-                "Actuation", "Collection", "Decisions", "Exposition", "Fleet", "Groups", "HTTPServer", "JournalStorage", "Libvirt",
-                "Metering", "OperatorFiles", "Operations", "Plans", "PromQL", "Threads", "TimeSeries", "Webhooks", argumentParser,
-                logging, serviceLifecycle, unixSignals,
+                "Actuation", "Collection", "Decisions", "Exposition", "Fencing", "Fleet", "Groups", "HTTPServer", "JournalStorage",
+                "Libvirt", "Metering", "OperatorFiles", "Operations", "Plans", "PromQL", "Storage", "Threads", "TimeSeries", "Webhooks",
+                argumentParser, logging, serviceLifecycle, unixSignals,
             ], swiftSettings: settings),
         .executableTarget(
-            name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "TimeSeries"], swiftSettings: settings),
+            name: "steward-bench", dependencies: ["Collection", "Exposition", "Fleet", "Storage", "TimeSeries"], swiftSettings: settings),
         .executableTarget(
             name: "ledger-writer", dependencies: ["Fleet", "LedgerStorage", "Metering"], path: "Tests/LedgerWriter", swiftSettings: settings
         ),
@@ -98,9 +99,11 @@ let package = Package(
         .testTarget(name: "FleetTests", dependencies: ["Fleet"], swiftSettings: settings),
         .testTarget(name: "GroupsTests", dependencies: ["Decisions", "Fleet", "Groups", "Plans"], swiftSettings: settings),
         .testTarget(name: "GzipTests", dependencies: ["Gzip"], swiftSettings: settings),
+        .testTarget(name: "HTTPServerTests", dependencies: ["HTTPServer"], swiftSettings: settings),
         .testTarget(
             name: "LedgerStorageTests", dependencies: ["Fleet", "LedgerStorage", "Metering", "ledger-writer", grdb, grdbSQLite],
             swiftSettings: settings),
+        .testTarget(name: "LibvirtTests", dependencies: ["Fleet", "Libvirt"], swiftSettings: settings),
         .testTarget(name: "MeteringTests", dependencies: ["Fleet", "Metering"], swiftSettings: settings),
         .testTarget(
             name: "OperatorFilesTests", dependencies: ["Decisions", "Fleet", "Metering", "OperatorFiles", "Plans"], swiftSettings: settings),
@@ -112,7 +115,8 @@ let package = Package(
             name: "PromQLTests", dependencies: ["Fleet", "PromQL", "QueryScripts", "TimeSeries"], exclude: ["Scripts"],
             swiftSettings: settings),
         .testTarget(
-            name: "StorageTests", dependencies: ["Fleet", "Storage", "TimeSeries", "sample-writer", grdbSQLite], swiftSettings: settings),
+            name: "StorageTests", dependencies: ["FaultyVFS", "Fleet", "Storage", "TimeSeries", "sample-writer", grdbSQLite],
+            swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "TimeSeriesTests", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
         .testTarget(name: "WebhooksTests", dependencies: ["Fleet", "Plans", "Webhooks"], swiftSettings: settings),

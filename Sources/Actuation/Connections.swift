@@ -1,4 +1,5 @@
 public import Fleet
+import Glibc
 public import Libvirt
 import Synchronization
 
@@ -29,15 +30,29 @@ public struct ActuatorHost: Sendable {
     }
 }
 
-/// The read-write connections, one a host, opened when first needed.
+/// The read-write connections to each host.
+///
+/// A thread gets one of its own for each host that it asks for, until the outermost ``leasing(_:)`` of that thread ends.
 final class Connections: Sendable {
     private final class Slot: Sendable {
         let host: ActuatorHost
-        let connection = Mutex<LibvirtConnection?>(nil)
-        init(_ host: ActuatorHost) { self.host = host }
+        let pool: ConnectionPool
+        init(_ host: ActuatorHost, _ runtime: LibvirtRuntime) {
+            self.host = host
+            pool = ConnectionPool(host: host.name) { () throws(HypervisorError) in
+                try LibvirtConnection(
+                    to: host.address, host: host.name, access: .readWrite, credentials: host.credentials, runtime: runtime, events: nil)
+            }
+        }
+    }
+
+    private struct Lease {
+        var depth = 0
+        var taken: [(slot: Slot, connection: LibvirtConnection)] = []
     }
 
     private let slots = Mutex<[HostName: Slot]>([:])
+    private let leases = Mutex<[UInt: Lease]>([:])
     private let runtime: LibvirtRuntime
 
     init(runtime: LibvirtRuntime) { self.runtime = runtime }
@@ -46,34 +61,44 @@ final class Connections: Sendable {
 
     func host(_ name: HostName) -> ActuatorHost? { slots.withLock { $0[name]?.host } }
 
-    /// Replaces the hosts; a host that stays keeps its connection only if nothing about it was changed by the caller making it anew.
+    /// Replaces the hosts; connections to hosts that are gone end when their threads give them back.
     func setHosts(_ hosts: [ActuatorHost]) {
-        slots.withLock { slots in
-            var next: [HostName: Slot] = [:]
-            for host in hosts { next[host.name] = Slot(host) }
-            slots = next
+        let old = slots.withLock { slots in
+            let old = slots
+            slots = Dictionary(hosts.map { ($0.name, Slot($0, runtime)) }) { first, _ in first }
+            return old
         }
+        for slot in old.values { slot.pool.close() }
     }
 
-    /// The connection to a host; blocks while it is being opened, by us or another thread, and never opens a second one beside that.
+    /// Runs `body` with connections of this thread's own, and gives them back at the end of the outermost such call.
+    func leasing<Value, Failure>(_ body: () throws(Failure) -> Value) throws(Failure) -> Value {
+        let thread = UInt(pthread_self())
+        leases.withLock { $0[thread, default: Lease()].depth += 1 }
+        defer {
+            let done = leases.withLock { leases -> [(slot: Slot, connection: LibvirtConnection)] in
+                leases[thread]?.depth -= 1
+                guard let lease = leases[thread], lease.depth == 0 else { return [] }
+                leases[thread] = nil
+                return lease.taken
+            }
+            for (slot, connection) in done { slot.pool.giveBack(connection) }
+        }
+        return try body()
+    }
+
+    /// This thread's connection to a host; blocks while it is being opened.
+    ///
+    /// To be called inside ``leasing(_:)``.
     func connection(to name: HostName) throws(HypervisorError) -> LibvirtConnection {
+        let thread = UInt(pthread_self())
+        let kept = leases.withLock { $0[thread]?.taken.first { $0.slot.host.name == name }?.connection }
+        if let kept { return kept }
         guard let slot = slots.withLock({ $0[name] }) else {
             throw HypervisorError(.invalid, call: "steward", host: name, words: "no host of that name may be acted on")
         }
-        let result: Result<LibvirtConnection, HypervisorError> = slot.connection.withLock { kept in
-            if let kept, kept.isAlive { return .success(kept) }
-            kept?.close()
-            kept = nil
-            do throws(HypervisorError) {
-                let fresh = try LibvirtConnection(
-                    to: slot.host.address, host: name, access: .readWrite, credentials: slot.host.credentials, runtime: runtime,
-                    events: { _ in })
-                kept = fresh
-                return .success(fresh)
-            } catch {
-                return .failure(error)
-            }
-        }
-        return try result.get()
+        let connection = try slot.pool.take()
+        leases.withLock { $0[thread]?.taken.append((slot, connection)) }
+        return connection
     }
 }

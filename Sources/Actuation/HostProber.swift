@@ -102,7 +102,7 @@ public final class HostProber: Sendable {
             } else {
                 kept?.close()
                 connection = try LibvirtConnection(
-                    to: address, host: host, access: .readOnly, preflight: HostProber.reachDeadline, runtime: runtime, events: { _ in })
+                    to: address, host: host, access: .readOnly, preflight: HostProber.reachDeadline, runtime: runtime, events: nil)
                 state.withLock { $0.connection = connection }
             }
             try connection.ping()

@@ -23,11 +23,19 @@ public final class LibvirtActuator: Actuator {
     /// Replaces the hosts that may be acted on.
     public func setHosts(_ hosts: [ActuatorHost]) { connections.setHosts(hosts) }
 
-    /// The read-write connection to a host, for reads that need one.
-    public func connection(to host: HostName) throws(HypervisorError) -> LibvirtConnection { try connections.connection(to: host) }
+    /// Makes calls over a read-write connection to a host that is this thread's own meanwhile.
+    public func withConnection<Value>(
+        to host: HostName, _ body: (LibvirtConnection) throws(HypervisorError) -> Value
+    ) throws(HypervisorError) -> Value {
+        try connections.leasing { () throws(HypervisorError) in try body(try connections.connection(to: host)) }
+    }
 
     /// Does it; nil claims success.
     public func act(_ action: Action, deadline: Duration) -> String? {
+        connections.leasing { carryOut(action, deadline) }
+    }
+
+    private func carryOut(_ action: Action, _ deadline: Duration) -> String? {
         do throws(HypervisorError) {
             switch action {
             case .migrate(let guest, let source, let target, let kind): return try migrate(guest, source, target, kind, deadline)
@@ -61,6 +69,10 @@ public final class LibvirtActuator: Actuator {
 
     /// Looks whether the action's expectation holds.
     public func look(_ action: Action) -> Observation {
+        connections.leasing { observe(action) }
+    }
+
+    private func observe(_ action: Action) -> Observation {
         do throws(HypervisorError) {
             switch action {
             case .migrate(let guest, let source, let target, let kind): return try lookAtMigration(guest, source, target, kind)
@@ -77,7 +89,7 @@ public final class LibvirtActuator: Actuator {
     public func cancel(_ action: Action) {
         guard case .migrate(let guest, let source, _, .live) = action else { return }
         // A refusal means that there is no job any more, or one that cannot be ended: the look tells.
-        try? connections.connection(to: source).abortJob(of: guest)
+        try? withConnection(to: source) { connection throws(HypervisorError) in try connection.abortJob(of: guest) }
     }
 
     private func look(at expectation: Expectation) throws(HypervisorError) -> Observation {

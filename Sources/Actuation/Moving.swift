@@ -77,7 +77,7 @@ extension LibvirtActuator {
         options.isUnsafe = from.allowsUnsafeMigration && to.allowsUnsafeMigration
         options.usesTLS = to.usesTLS
         options.bandwidth = to.bandwidth
-        let watch = MigrationWatch(guest, source, target, here, services.progress)
+        let watch = MigrationWatch(guest, source, target, connections, services.progress)
         watch.begin()
         defer { watch.end(arrivedOn: there) }
         try here.migrate(guest, options)
@@ -131,8 +131,10 @@ extension LibvirtActuator {
 
     /// Why a guest cannot go to a host, as far as libvirt can tell beforehand; empty where nothing is known against it.
     public func obstacles(to guest: GuestID, from source: HostName, to target: HostName, isLive: Bool) throws(HypervisorError) -> [String] {
-        try obstacles(
-            to: guest, from: try connections.connection(to: source), to: try connections.connection(to: target), isLive: isLive)
+        try connections.leasing { () throws(HypervisorError) in
+            try obstacles(
+                to: guest, from: try connections.connection(to: source), to: try connections.connection(to: target), isLive: isLive)
+        }
     }
 
     private func obstacles(
@@ -191,27 +193,30 @@ final class MigrationWatch: Sendable {
     private let guest: GuestID
     private let source: HostName
     private let target: HostName
-    private let connection: LibvirtConnection
+    private let connections: Connections
     private let tell: @Sendable (MigrationProgress) -> Void
     private let state = Mutex(State())
 
     init(
-        _ guest: GuestID, _ source: HostName, _ target: HostName, _ connection: LibvirtConnection,
+        _ guest: GuestID, _ source: HostName, _ target: HostName, _ connections: Connections,
         _ tell: @escaping @Sendable (MigrationProgress) -> Void
     ) {
         self.guest = guest
         self.source = source
         self.target = target
-        self.connection = connection
+        self.connections = connections
         self.tell = tell
     }
 
     func begin() {
         startThread(named: "migration watch") { [self] in
-            while !state.withLock({ $0.hasEnded }) {
+            connections.leasing {
                 // A reading that fails tells nothing; the call itself tells how the migration ended.
-                if let job = try? connection.readJob(of: guest) { read(job) }
-                sleepBriefly()
+                guard let connection = try? connections.connection(to: source) else { return }
+                while !state.withLock({ $0.hasEnded }) {
+                    if let job = try? connection.readJob(of: guest) { read(job, connection) }
+                    sleepBriefly()
+                }
             }
         }
     }
@@ -223,7 +228,7 @@ final class MigrationWatch: Sendable {
         tell(progress(job?.parameters ?? [], hasEnded: true))
     }
 
-    private func read(_ job: JobReading) {
+    private func read(_ job: JobReading, _ connection: LibvirtConnection) {
         let progress = progress(job.parameters, hasEnded: false)
         tell(progress)
         guard progress.total.count > 0 else { return }

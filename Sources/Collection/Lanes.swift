@@ -8,16 +8,19 @@ public struct LaneHost: Sendable {
     public let name: HostName
     /// The lane's settings.
     public let settings: LaneSettings
+    /// Names what `open` connects to: where it differs from the running lane's, the lane begins anew.
+    public let connection: String
     /// Opens a connection; called on the lane's own thread; its argument takes what the host tells by itself.
     public let open: @Sendable (@escaping @Sendable (HypervisorEvent) -> Void) throws(HypervisorError) -> any Hypervisor
 
     /// A host.
     public init(
-        name: HostName, settings: LaneSettings,
+        name: HostName, settings: LaneSettings, connection: String,
         open: @escaping @Sendable (@escaping @Sendable (HypervisorEvent) -> Void) throws(HypervisorError) -> any Hypervisor
     ) {
         self.name = name
         self.settings = settings
+        self.connection = connection
         self.open = open
     }
 }
@@ -84,8 +87,9 @@ public final class Lanes: Sendable {
                     if case .told(let told) = event { listener.event(host, told, clock()) }
                     lane.take(event, hypervisor, clock(), listener)
                 case .setHosts(let hosts):
-                    let kept = Set(hosts.map(\.name))
-                    for name in lanes.keys.sorted() where !kept.contains(name) { lanes.removeValue(forKey: name)?.end() }
+                    for name in lanes.keys.sorted() where !hosts.contains(where: { lanes[name]?.serves($0) == true }) {
+                        lanes.removeValue(forKey: name)?.end()
+                    }
                     for host in hosts where lanes[host.name] == nil {
                         generation += 1
                         lanes[host.name] = start(host, generation)
@@ -160,6 +164,11 @@ private final class RunningLane {
         worker.put(.close(hypervisor))
         self.hypervisor = nil
         worker = LaneWorker(host: host.name, clock: clock, open: host.open, post: post)
+    }
+
+    /// Whether this lane does what is configured: the same host, reached in the same way, as often.
+    func serves(_ other: LaneHost) -> Bool {
+        other.name == host.name && other.settings == host.settings && other.connection == host.connection
     }
 
     func end() {

@@ -7,6 +7,7 @@ public final class LiveSnapshot: Sendable {
     private struct State {
         var mappers: [HostName: ReportMapper] = [:]
         var ticks: [HostName: [SourceTick]] = [:]
+        var labels: [HostName: [Label]] = [:]
     }
 
     private let state = Mutex(State())
@@ -20,7 +21,7 @@ public final class LiveSnapshot: Sendable {
     @discardableResult
     public func take(_ report: LaneReport) -> [SourceTick] {
         state.withLock { state in
-            var mapper = state.mappers[report.host] ?? ReportMapper(host: report.host)
+            var mapper = state.mappers[report.host] ?? ReportMapper(host: report.host, labels: state.labels[report.host] ?? [])
             let ticks = mapper.map(report)
             state.mappers[report.host] = mapper
             state.ticks[report.host] = ticks
@@ -28,11 +29,14 @@ public final class LiveSnapshot: Sendable {
         }
     }
 
-    /// Forgets the hosts that are not in `hosts`: they were taken out of the configuration.
-    public func keepOnly(_ hosts: [HostName]) {
+    /// Takes the hosts of the configuration with the operator's labels of each; what is known of others is forgotten.
+    ///
+    /// Labels show on the host's `libvirt_node_info`.
+    public func setHosts(_ hosts: [HostName: [Label]]) {
         state.withLock { state in
-            state.mappers = state.mappers.filter { hosts.contains($0.key) }
-            state.ticks = state.ticks.filter { hosts.contains($0.key) }
+            state.mappers = state.mappers.filter { hosts[$0.key] != nil && hosts[$0.key] == state.labels[$0.key] }
+            state.ticks = state.ticks.filter { hosts[$0.key] != nil }
+            state.labels = hosts
         }
     }
 

@@ -9,7 +9,7 @@ public struct ProcessFigures: Hashable, Sendable {
     public var scrapes: UInt64 = 0
     /// CPU time spent on answering them.
     public var scrapeNanoseconds: UInt64 = 0
-    /// Text written for them, before compression.
+    /// Bytes written for them, as sent.
     public var scrapeBytes: UInt64 = 0
     /// CPU time of the process, user and system.
     public var cpuNanoseconds: UInt64?
@@ -29,13 +29,15 @@ public struct ProcessFigures: Hashable, Sendable {
 /// Turns what a host says of itself, and what its lane counts, into samples with the label `host`.
 public struct HostMapper: Sendable {
     private var figures: FigureMapper
+    private let labels: [Label]
     /// States that some guest has been in: their count stays when it falls back to 0, states never seen have no series.
     private var seenStates: Set<DomainState> = []
     /// When the host last answered.
     private var lastUp: Timestamp?
 
-    /// A mapper for one host.
-    public init(host: HostName) {
+    /// A mapper for one host; `labels` are the operator's, for the series that describes the host.
+    public init(host: HostName, labels: [Label] = []) {
+        self.labels = labels
         figures = FigureMapper(labels: LabelSet([Label("host", host.text)]))
     }
 
@@ -68,7 +70,7 @@ public struct HostMapper: Sendable {
             Label("cores", String(host.topology.cores)), Label("threads", String(host.topology.threads)),
         ]
         return [
-            Figure("libvirt_node_info", labels.compactMap { $0 }, 1),
+            Figure("libvirt_node_info", labels.compactMap { $0 } + self.labels, 1),
             Figure("libvirt_node_cpus", UInt64(exactly: host.cpus)),
             Figure("libvirt_node_cpu_frequency_hertz", host.megahertz > 0 ? UInt64(exactly: host.megahertz) : nil),
         ]

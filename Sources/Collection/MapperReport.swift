@@ -8,10 +8,10 @@ public struct ReportMapper: Sendable {
     private var guests: [GuestID: GuestMapper] = [:]
     private var pools: [String: PoolMapper] = [:]
 
-    /// A mapper for one host.
-    public init(host: HostName) {
+    /// A mapper for one host; `labels` are the operator's, for the series that describes the host.
+    public init(host: HostName, labels: [Label] = []) {
         self.host = host
-        hostMapper = HostMapper(host: host)
+        hostMapper = HostMapper(host: host, labels: labels)
     }
 
     /// The samples of one report: the host, then its pools as reported, then its guests as reported, active before inactive.

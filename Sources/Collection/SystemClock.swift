@@ -17,4 +17,16 @@ public struct SystemClock: Sendable {
             wall: Timestamp(milliseconds: Int64(wall.tv_sec) * 1000 + Int64(wall.tv_nsec) / 1_000_000),
             uptime: .seconds(monotonic.tv_sec) + .nanoseconds(monotonic.tv_nsec))
     }
+
+    /// The CPU time that this process has used, in nanoseconds, user and system.
+    public func processNanoseconds() -> UInt64 { nanoseconds(CLOCK_PROCESS_CPUTIME_ID) }
+
+    /// The CPU time that the calling thread has used, in nanoseconds.
+    public func threadNanoseconds() -> UInt64 { nanoseconds(CLOCK_THREAD_CPUTIME_ID) }
+
+    private func nanoseconds(_ clock: clockid_t) -> UInt64 {
+        var time = timespec()
+        clock_gettime(clock, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
 }

@@ -129,6 +129,12 @@ public struct GroupMemory: Hashable, Sendable {
         public var at: Duration
         /// Whether an operator rejected it.
         public var isRejected = false
+
+        /// A plan that was handed in.
+        public init(content: [String], at: Duration) {
+            self.content = content
+            self.at = at
+        }
     }
 
     /// A group that was never looked at.

@@ -28,12 +28,13 @@ public final class LibvirtConnection: Hypervisor, @unchecked Sendable {
 
     /// Opens a connection.
     ///
-    /// Blocks until the host answers; only the TCP pre-flight has a deadline of its own.
+    /// Blocks until the host answers; only the TCP pre-flight has a deadline of its own. Without `events` nothing is subscribed to. One
+    /// thread at a time may use it: see ``ConnectionPool``.
     ///
     /// - Parameter events: called on the event loop's thread with what the host tells by itself.
     public init(
         to address: ConnectionURI, host: HostName, access: Access, credentials: Credentials? = nil, preflight: Duration = .seconds(3),
-        runtime: LibvirtRuntime, events: @escaping @Sendable (HypervisorEvent) -> Void
+        runtime: LibvirtRuntime, events: (@Sendable (HypervisorEvent) -> Void)?
     ) throws(HypervisorError) {
         try checkReachable(address, host: host, within: preflight)
         let pointer = credentials.withAuthentication { authentication in
@@ -45,6 +46,7 @@ public final class LibvirtConnection: Hypervisor, @unchecked Sendable {
         libraryVersion = runtime.libraryVersion
         // Local drivers (test:///) have no keepalive; that is no failure.
         _ = virConnectSetKeepAlive(pointer, LibvirtConnection.keepaliveSeconds, LibvirtConnection.keepaliveCount)
+        guard let events else { return }
         let registered = subscribe(to: pointer, events: events)
         subscriptions.withLock { $0 = registered }
     }

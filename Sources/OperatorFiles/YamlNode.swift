@@ -182,7 +182,7 @@ extension YamlNode {
             let around = context.map { " \($0.text) begun at line \($0.mark.line)" } ?? ""
             return Diagnostic(
                 at: SourcePlace(file: file, line: mark.line, column: mark.column), "not YAML: \(problem)\(around)",
-                suggestion: problem.contains("tab") ? "indent with spaces" : nil)
+                suggestion: problem.contains("tab") || problem.contains("cannot start any token") ? "indent with spaces, not tabs" : nil)
         case .duplicatedKeysInMapping(let duplicates, let context):
             let names = duplicates.sorted().map { "'\($0)'" }.joined(separator: ", ")
             return Diagnostic(

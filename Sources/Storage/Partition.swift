@@ -65,6 +65,14 @@ final class Partition: @unchecked Sendable {
     ) {
         let connection = try openForWriting()
         try sources.read(connection, into: &index)
+        let entries = try Partition.entries(connection)
+        var sealed: [(String, Int64)] = []
+        let marks = try connection.prepare("SELECT host, through FROM sealed ORDER BY host")
+        while try marks.step() { sealed.append((marks.text(0), marks.integer(1))) }
+        return (entries, sealed)
+    }
+
+    private static func entries(_ connection: borrowing SQLiteConnection) throws(StorageError) -> [SegmentEntry] {
         let rows = try connection.prepare("SELECT id, first, last, late, samples, length(data), sources FROM segment ORDER BY id")
         var entries: [SegmentEntry] = []
         while try rows.step() {
@@ -75,14 +83,33 @@ final class Partition: @unchecked Sendable {
                         row: rows.integer(0), first: rows.integer(1), last: rows.integer(2), isLate: rows.integer(3) != 0,
                         samples: Int(rows.integer(4)), bytes: Int(rows.integer(5)), sources: ids))
             } catch {
-                throw StorageError(.damaged, "\(path): segment \(rows.integer(0)): \(error)")
+                throw StorageError(.damaged, "\(connection.path): segment \(rows.integer(0)): \(error)")
             }
         }
-        var sealed: [(String, Int64)] = []
-        let marks = try connection.prepare("SELECT host, through FROM sealed ORDER BY host")
-        while try marks.step() { sealed.append((marks.text(0), marks.integer(1))) }
-        return (entries, sealed)
+        return entries
     }
+
+    /// What the file holds, read without writing: its own sources, and its segments.
+    func catalogue() throws(StorageError) -> (sources: [UInt32: StoredSource], entries: [SegmentEntry]) {
+        let connection = try SQLiteConnection(path, .read, vfs: vfs)
+        try HeadDatabase.checkVersion(connection)
+        var reader = SourceReader()
+        var index = SeriesIndex()
+        try reader.read(connection, into: &index)
+        return (index.sources, try Partition.entries(connection))
+    }
+
+    /// The earliest and latest time of all segments; nil where there is none.
+    func span() throws(StorageError) -> ClosedRange<Int64>? {
+        let connection = try SQLiteConnection(path, .read, vfs: vfs)
+        try HeadDatabase.checkVersion(connection)
+        guard try connection.integer("SELECT count(*) FROM segment") > 0 else { return nil }
+        let first = try connection.integer("SELECT min(first) FROM segment")
+        return first...max(first, try connection.integer("SELECT max(last) FROM segment"))
+    }
+
+    /// The same file under another name; nobody has it open yet.
+    func renamed(_ path: String) -> Partition { Partition(number: number, path: path, vfs: vfs) }
 
     /// Makes the file.
     func create() throws(StorageError) { _ = try openForWriting() }
@@ -192,6 +219,28 @@ final class Partition: @unchecked Sendable {
             }
             return bytes
         }
+    }
+
+    /// Bytes of everything in the file but segments; nil where it cannot be read.
+    func indexBytes() -> Int? {
+        lock.withLock { _ in
+            do throws(StorageError) {
+                try ensureOpen()
+                let sum = """
+                    SELECT (SELECT coalesce(sum(length(definition)),0) FROM layout)
+                      + (SELECT coalesce(sum(length(labels)+4),0) FROM source)
+                      + (SELECT coalesce(sum(length(sources)+24),0) FROM segment) + (SELECT coalesce(sum(length(host)+8),0) FROM sealed)
+                    """
+                guard let bytes = try reader?.integer(sum) else { return nil }
+                return Int(bytes)
+            } catch { return nil }
+        }
+    }
+
+    /// Copies the file as it is after the last commit.
+    func copy(to target: String, progress: (Int, Int) -> Bool) throws(StorageError) -> Bool {
+        let source = try SQLiteConnection(path, .read, vfs: vfs)
+        return try source.copy(to: target, progress: progress)
     }
 
     /// What SQLite itself says of the file: "ok", or what is wrong.

@@ -119,6 +119,29 @@ struct SQLiteConnection: ~Copyable {
         }
     }
 
+    /// Copies the whole file, page by page, to a new one that is on the disk when this returns.
+    ///
+    /// `progress` is told how many of how many pages are done; false when it asked to stop.
+    func copy(to target: String, progress: (Int, Int) -> Bool) throws(StorageError) -> Bool {
+        /// Between two looks at whether to go on: 4 MiB.
+        let pagesAStep: Int32 = 1024
+        let copy = try SQLiteConnection(target, .create)
+        guard let backup = sqlite3_backup_init(copy.handle, "main", handle, "main") else {
+            throw copy.failure(sqlite3_errcode(copy.handle), "copying \(path)")
+        }
+        var code = sqlite3_backup_step(backup, pagesAStep)
+        var goesOn = true
+        while code == SQLITE_OK, goesOn {
+            let total = Int(sqlite3_backup_pagecount(backup))
+            goesOn = progress(total - Int(sqlite3_backup_remaining(backup)), total)
+            if goesOn { code = sqlite3_backup_step(backup, pagesAStep) }
+        }
+        let end = sqlite3_backup_finish(backup)
+        guard goesOn else { return false }
+        guard code == SQLITE_DONE, end == SQLITE_OK else { throw copy.failure(code == SQLITE_DONE ? end : code, "copying \(path)") }
+        return true
+    }
+
     func failure(_ code: Int32, _ doing: String) -> StorageError {
         SQLiteConnection.failure(code, handle, path, doing)
     }
@@ -194,3 +217,6 @@ struct SQLiteStatement: ~Copyable {
 private let copying = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
 /// An empty blob must not be a null pointer, which would be NULL.
 private nonisolated(unsafe) let emptyBlob: UnsafeRawPointer = UnsafeRawPointer(UnsafeMutableRawPointer.allocate(byteCount: 1, alignment: 1))
+
+/// The version of the SQLite library that is running, such as `3.40.1`.
+public func storeLibraryVersion() -> String { String(cString: sqlite3_libversion()) }

@@ -14,8 +14,12 @@ public final class SampleStore: SampleSink, SeriesSource, Sendable {
     let writer = StoreWriter()
     /// One seal or retention run at a time.
     let maintenance = Mutex(())
+    /// One rolling up at a time; sealing goes on meanwhile.
+    let rolling = Mutex(())
+    let damageLog: DamageLog
 
-    private init(folder: DataFolder, options: SampleStoreOptions, core: consuming sending StoreCore) {
+    private init(folder: DataFolder, options: SampleStoreOptions, core: consuming sending StoreCore, damageLog: DamageLog) {
+        self.damageLog = damageLog
         self.folder = folder
         self.options = options
         self.core = Mutex(core)
@@ -24,21 +28,41 @@ public final class SampleStore: SampleSink, SeriesSource, Sendable {
     /// Opens the store of a folder, makes it when it is new, and replays what was not sealed.
     public static func open(folder: DataFolder, options: SampleStoreOptions = SampleStoreOptions()) throws(StorageError) -> SampleStore {
         var core = StoreCore()
+        let damageLog = DamageLog()
         let database = try HeadDatabase.open(path: folder.path + "/head.db", vfs: options.fileSystem)
         var covered: [String: Int64] = [:]
         for name in try folder.files() {
-            if name.hasPrefix("samples-"), name.hasSuffix(".gone") { unlink(folder.path + "/" + name) }
+            let isLeftOver = name.hasSuffix(".gone") || name.hasSuffix(".unfinished") || name.hasSuffix(".unfinished-journal")
+            if name.hasPrefix("samples-") || name.hasPrefix("rollup-"), isLeftOver { unlink(folder.path + "/" + name) }
+            if let (resolution, number) = RollupFile.parse(name) {
+                let partition = Partition(number: number, path: folder.path + "/" + name, vfs: options.fileSystem)
+                do throws(StorageError) {
+                    core.rollups.append(RollupFile(resolution: resolution, partition: partition, span: try partition.span()))
+                } catch {
+                    guard error.reason == .damaged else { throw error }
+                    // Derived: when the samples are still there it is made again under its name.
+                    damageLog.add(StoreDamage(file: name, segment: nil, message: error.description))
+                }
+                continue
+            }
             guard let number = Partition.number(ofFile: name) else { continue }
+            core.highestPartition = max(core.highestPartition, number)
             let partition = Partition(number: number, path: folder.path + "/" + name, vfs: options.fileSystem)
-            let (entries, sealed) = try partition.open(&core.layouts, &core.index)
-            core.partitions.append(PartitionView(partition, entries: entries))
-            for (host, through) in sealed { covered[host] = max(covered[host] ?? 0, through) }
+            do throws(StorageError) {
+                let (entries, sealed) = try partition.open(&core.layouts, &core.index)
+                core.partitions.append(PartitionView(partition, entries: entries))
+                for (host, through) in sealed { covered[host] = max(covered[host] ?? 0, through) }
+            } catch {
+                guard error.reason == .damaged else { throw error }
+                // One bad file does not stop the collector; its name stays taken, for whoever can repair it.
+                damageLog.add(StoreDamage(file: name, segment: nil, message: error.description))
+            }
         }
         core.partitions.sort { $0.partition.number < $1.partition.number }
         try core.layouts.read(database.connection, into: &core.index)
         core.nextSequence = (covered.values.max() ?? 0) + 1
         let leftovers = try replay(database, covered: covered, into: &core)
-        let store = SampleStore(folder: folder, options: options, core: core)
+        let store = SampleStore(folder: folder, options: options, core: core, damageLog: damageLog)
         try store.start(database)
         if !leftovers.isEmpty { store.writer.drop(leftovers) }
         return store
@@ -74,7 +98,10 @@ public final class SampleStore: SampleSink, SeriesSource, Sendable {
             failed: { [weak self] _ in self?.core.withLock { $0.counters.failedCommits += 1 } })
         let writer = self.writer
         let interval = Int(options.syncInterval.milliseconds)
-        try startStorageThread { box.run { writer.run($0, syncMilliseconds: interval, hooks: hooks) } }
+        try startStorageThread {
+            box.run { writer.run($0, syncMilliseconds: interval, hooks: hooks) }
+            writer.ended()
+        }
     }
 
     private func committed(_ ticks: [PendingTick]) {
@@ -154,11 +181,14 @@ public final class SampleStore: SampleSink, SeriesSource, Sendable {
 
     deinit { writer.close() }
 
+    /// What was found damaged since the store was opened, at most 1,000: it is left out of answers.
+    public var damages: [StoreDamage] { damageLog.all }
+
     /// What was counted since the store was opened.
     public var counters: SampleStoreCounters { core.withLock { $0.counters } }
 
     /// A logical snapshot: it sees each sample that is published now exactly once, whatever is sealed or removed meanwhile.
-    public func snapshot() -> StoreSnapshot { StoreSnapshot(core.withLock { $0 }) }
+    public func snapshot() -> StoreSnapshot { StoreSnapshot(core.withLock { $0 }, damageLog) }
 
     /// Visits the series of the selection, as `SeriesSource` asks.
     public func select(_ selection: SeriesSelection, visit: (LabelSet, SampleRun) -> Bool) throws(SeriesSourceError) {

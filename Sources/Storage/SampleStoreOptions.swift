@@ -4,10 +4,16 @@ public import Fleet
 public struct SampleStoreOptions: Sendable {
     /// How long samples are kept at least; nil keeps them for ever.
     public var retention: Duration? = .seconds(90 * 86_400)
-    /// What the sealed files may take together; the oldest go first.
+    /// What the sealed segments may take together, rollups not counted; the oldest file goes first.
     ///
     /// Nil is no bound.
     public var retentionBytes: Bytes?
+    /// Whether finished files are rolled up into buckets of five minutes and one hour, in files of their own.
+    public var makesRollups = true
+    /// How long buckets of five minutes are kept; nil keeps them for ever.
+    public var fiveMinuteRetention: Duration? = .seconds(400 * 86_400)
+    /// How long buckets of one hour are kept; nil keeps them for ever.
+    public var oneHourRetention: Duration? = .seconds(5 * 366 * 86_400)
     /// How much time one file covers before the next is begun; what retention takes away is a file at a time.
     public var partitionSpan: Duration = .seconds(7 * 86_400)
     /// A file is also ended at this size.

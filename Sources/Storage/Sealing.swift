@@ -28,7 +28,7 @@ private struct SealJob {
 
 extension SampleStore {
     /// Segments of several hosts share a durable commit up to this many bytes.
-    private static let mostBytesACommit = 4 << 20
+    static let mostBytesACommit = 4 << 20
 
     /// Seals every host that has enough unsealed readings, or old ones; all that have any when `everything` is true.
     ///
@@ -73,18 +73,23 @@ extension SampleStore {
     private func encode(_ job: SealJob, _ encoder: borrowing SegmentEncoder) throws(StorageError) -> ([NewSegment], Int) {
         var segments: [NewSegment] = []
         var duplicates = 0
+        var sealed = SealedTicks(core.withLock { $0 })
         for (streams, isLate) in [(job.heads, false), (job.late, true)] {
             var inputs: [SegmentInput] = []
             var records: [SourceRecord] = []
             var samples = 0
             for (stream, extents) in streams.sorted(by: { $0.stream.source.id < $1.stream.source.id }) {
+                let block: TickBlock
                 do throws(DamagedData) {
-                    guard let (block, repeated) = try stream.block(extents: extents) else { continue }
-                    duplicates += repeated
-                    inputs.append(SegmentInput(id: stream.source.id, layout: stream.source.layout, block: block))
+                    guard let (whole, repeated) = try stream.block(extents: extents) else { continue }
+                    let fresh = isLate ? sealed.removeKnown(whole, of: stream.source.id) : whole
+                    duplicates += repeated + whole.times.count - fresh.times.count
+                    block = fresh
                 } catch {
                     throw StorageError(.damaged, "memory of host \(job.host): \(error)")
                 }
+                guard !block.times.isEmpty else { continue }
+                inputs.append(SegmentInput(id: stream.source.id, layout: stream.source.layout, block: block))
                 records.append(core.withLock { $0.record(stream.source) })
                 samples += inputs[inputs.count - 1].block.values.count
                 if samples >= options.sealSamples {
@@ -99,7 +104,7 @@ extension SampleStore {
         return (segments, duplicates)
     }
 
-    private static func makeSegment(
+    static func makeSegment(
         _ inputs: [SegmentInput], _ records: [SourceRecord], isLate: Bool, _ encoder: borrowing SegmentEncoder
     ) throws(StorageError) -> NewSegment {
         var first = Int64.max
@@ -134,17 +139,20 @@ extension SampleStore {
     }
 
     /// The newest file, or a new one when that covers its span or has its size.
-    private func activePartition(for segments: [NewSegment]) throws(StorageError) -> (Partition, Set<UInt32>) {
-        let last = segments.map(\.last).max() ?? .min
+    func activePartition(for segments: [NewSegment]) throws(StorageError) -> (Partition, Set<UInt32>) {
+        let last = segments.map(\.last).max()
         let span = options.partitionSpan.milliseconds
         let bound = Int(options.partitionBytes.count)
         let active = core.withLock { core -> (Partition, Set<UInt32>)? in
             guard let view = core.partitions.last, view.bytes < bound else { return nil }
-            guard view.entries.isEmpty || last &- view.first < span else { return nil }
+            if let last, !view.entries.isEmpty, last &- view.first >= span { return nil }
             return (view.partition, view.known)
         }
         if let active { return active }
-        let number = core.withLock { ($0.partitions.last?.partition.number ?? 0) + 1 }
+        let number = core.withLock { core in
+            core.highestPartition = max(core.highestPartition, core.partitions.last?.partition.number ?? 0) + 1
+            return core.highestPartition
+        }
         let partition = Partition(number: number, path: folder.path + "/" + Partition.fileName(number), vfs: options.fileSystem)
         try partition.create()
         folder.sync()
@@ -154,10 +162,11 @@ extension SampleStore {
 
     /// Takes away files whose samples are all older than the retention, and the oldest while all are larger than they may be.
     ///
-    /// Returns the names of the files removed. Readers that have a snapshot go on reading them until they are done.
+    /// What goes is rolled up first. Returns the names of the files removed. Readers that have a snapshot go on reading them until they are done.
     @discardableResult
     public func retain(now: Timestamp) throws(StorageError) -> [String] {
-        try maintenance.withLock { _ throws(StorageError) in
+        try rollUp()
+        return try maintenance.withLock { _ throws(StorageError) in
             let cutoff = options.retention.map { (now - $0).milliseconds } ?? .min
             var removed: [String] = []
             core.withLock { $0.horizon = cutoff }
@@ -169,6 +178,7 @@ extension SampleStore {
                 writer.drop([], forgetting: orphans)
                 removed.append(Partition.fileName(partition.number))
             }
+            removed += try retainRollups(now: now.milliseconds)
             return removed
         }
     }

@@ -60,6 +60,9 @@ struct StoreCore: Sendable {
     var lanes: [Lane] = []
     var laneOfHost: [String: Int] = [:]
     var partitions: [PartitionView] = []
+    /// The highest number that a partition's file has or had, damaged ones included.
+    var highestPartition = 0
+    var rollups: [RollupFile] = []
     var nextSequence: Int64 = 1
     /// Sources that no row in `head.db` speaks of yet.
     var unsavedSources: [StoredSource] = []

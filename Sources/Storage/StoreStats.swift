@@ -19,8 +19,12 @@ public struct SampleStoreStats: Sendable, Equatable {
     public var partitions = 0
     /// Bytes of the segments themselves.
     public var segmentBytes = 0
+    /// Bytes of what says which segment holds what: sources, their labels and layouts; nil where a file could not be asked.
+    public var indexBytes: Int? = 0
     /// What the partition files take on the disk: segments, their index, and what pages waste.
     public var partitionBytes = 0
+    /// What the files of rollups take on the disk.
+    public var rollupBytes = 0
     /// What `head.db` and its log take on the disk.
     public var headBytes = 0
     /// What the unsealed readings take in memory.
@@ -30,8 +34,13 @@ public struct SampleStoreStats: Sendable, Equatable {
     /// The latest sample.
     public var newest: Timestamp?
 
-    /// Bytes of the data folder's sample files for each sealed sample; nil before the first.
-    public var bytesPerSample: Double? { sealedSamples == 0 ? nil : Double(partitionBytes + headBytes) / Double(sealedSamples) }
+    /// What pages of the partition files hold beyond segments and index; nil where that is not known.
+    public var pageWasteBytes: Int? { indexBytes.map { partitionBytes - segmentBytes - $0 } }
+    /// What all sample files take on the disk.
+    public var fileBytes: Int { partitionBytes + rollupBytes + headBytes }
+
+    /// Bytes of the data folder's sample files for each sealed sample, everything included; nil before the first.
+    public var bytesPerSample: Double? { sealedSamples == 0 ? nil : Double(fileBytes) / Double(sealedSamples) }
     /// The same without index, pages and head.
     public var segmentBytesPerSample: Double? { sealedSamples == 0 ? nil : Double(segmentBytes) / Double(sealedSamples) }
 }
@@ -49,6 +58,21 @@ public struct StoreDamage: Sendable, Equatable, CustomStringConvertible {
     public var description: String { "\(file)\(segment.map { ", segment \($0)" } ?? ""): \(message)" }
 }
 
+/// Collects what queries and openings find damaged.
+final class DamageLog: Sendable {
+    /// More say no more than that the disk is bad.
+    private static let most = 1000
+    private let found = Mutex<[StoreDamage]>([])
+
+    var all: [StoreDamage] { found.withLock { $0 } }
+
+    func add(_ damage: StoreDamage) {
+        found.withLock { found in
+            if found.count < DamageLog.most, !found.contains(damage) { found.append(damage) }
+        }
+    }
+}
+
 extension SampleStore {
     /// Counts what is there; reads no segment.
     public func stats() -> SampleStoreStats {
@@ -63,6 +87,7 @@ extension SampleStore {
             stats.segments += view.entries.count
             stats.segmentBytes += view.bytes
             stats.partitionBytes += DataFolder.allocatedBytes(view.partition.path)
+            if let sum = stats.indexBytes { stats.indexBytes = view.partition.indexBytes().map { sum + $0 } }
             for entry in view.entries {
                 stats.sealedSamples += entry.samples
                 first = min(first, entry.first)
@@ -75,6 +100,7 @@ extension SampleStore {
             first = min(first, lane.first ?? .max)
             for stream in lane.heads + lane.late { last = max(last, stream.latestTime ?? .min) }
         }
+        for file in core.rollups { stats.rollupBytes += DataFolder.allocatedBytes(file.partition.path) }
         let head = folder.path + "/head.db"
         stats.headBytes = DataFolder.allocatedBytes(head) + DataFolder.allocatedBytes(head + "-wal")
         if first <= last {
@@ -91,7 +117,8 @@ extension SampleStore {
         let core = core.withLock { $0 }
         let total = core.partitions.reduce(0) { $0 + $1.entries.count }
         let zstd = try ZstdDecompressorBox()
-        var damages: [StoreDamage] = []
+        // Files that could not be opened at all.
+        var damages = damages.filter { $0.segment == nil }
         var done = 0
         for view in core.partitions {
             let file = Partition.fileName(view.partition.number)
@@ -106,6 +133,14 @@ extension SampleStore {
                 done += 1
                 guard progress(done, total) else { return damages }
             }
+        }
+        for file in core.rollups {
+            let name = RollupFile.fileName(file.resolution, file.partition.number)
+            do throws(StorageError) {
+                let words = try file.partition.integrityCheck()
+                if words != "ok" { damages.append(StoreDamage(file: name, segment: nil, message: words)) }
+                try file.partition.readRollups([], from: .min, through: .max) { _, _, _ in }
+            } catch { damages.append(StoreDamage(file: name, segment: nil, message: error.description)) }
         }
         return damages
     }

@@ -13,8 +13,11 @@ final class StoreWriter: @unchecked Sendable {
     private var isIdle = true
     private var mustCheckpoint = false
     private var isDone = false
+    private var hasEnded = false
     private var lastFailure: StorageError?
     private var thread: pthread_t?
+    private var errand: Errand?
+    private var errandResult: Result<Void, StorageError>?
 
     /// What the thread needs from the store.
     struct Hooks: Sendable {
@@ -23,6 +26,9 @@ final class StoreWriter: @unchecked Sendable {
         /// A commit failed.
         var failed: @Sendable (StorageError) -> Void
     }
+
+    /// Something else to do with the file, between two commits.
+    typealias Errand = @Sendable (borrowing HeadDatabase) throws(StorageError) -> Void
 
     /// Rows of sealed ticks are deleted this many at a time, so that one commit stays small.
     static let mostDeletions = 4096
@@ -79,6 +85,34 @@ final class StoreWriter: @unchecked Sendable {
         if let failure { throw failure }
     }
 
+    /// Has the writer's thread do something with `head.db`, and waits for it.
+    ///
+    /// One at a time: the caller holds the store's maintenance lock.
+    func perform(_ body: @escaping Errand) throws(StorageError) {
+        let result: Result<Void, StorageError> = locked {
+            errand = body
+            errandResult = nil
+            pthread_cond_broadcast(changed)
+            while errandResult == nil, !isDone { pthread_cond_wait(changed, mutex) }
+            return errandResult ?? .failure(StorageError(.other, "the store is closed"))
+        }
+        try result.get()
+    }
+
+    private func runErrand(_ database: borrowing HeadDatabase) {
+        guard let body = locked({ errand }) else { return }
+        let result: Result<Void, StorageError>
+        do throws(StorageError) {
+            try body(database)
+            result = .success(())
+        } catch { result = .failure(error) }
+        locked {
+            errand = nil
+            errandResult = result
+            pthread_cond_broadcast(changed)
+        }
+    }
+
     /// Waits until fewer than `bound` ticks of all hosts wait.
     func waitForRoom(_ bound: Int) {
         locked { while queue.count >= bound, !isDone, lastFailure == nil { pthread_cond_wait(changed, mutex) } }
@@ -91,7 +125,16 @@ final class StoreWriter: @unchecked Sendable {
             pthread_cond_broadcast(changed)
             // The store's last reference may go on the writer's own thread, which cannot wait for itself.
             if let thread, pthread_equal(thread, pthread_self()) != 0 { return }
-            while !isDone { pthread_cond_wait(changed, mutex) }
+            while !hasEnded { pthread_cond_wait(changed, mutex) }
+        }
+    }
+
+    /// Tells that the thread is done and its database closed: the file is anybody's from here on.
+    func ended() {
+        locked {
+            isDone = true
+            hasEnded = true
+            pthread_cond_broadcast(changed)
         }
     }
 
@@ -100,6 +143,16 @@ final class StoreWriter: @unchecked Sendable {
     /// `database` is nobody else's.
     func run(_ database: consuming HeadDatabase, syncMilliseconds: Int, hooks: Hooks) {
         locked { thread = pthread_self() }
+        work(database, syncMilliseconds: syncMilliseconds, hooks: hooks)
+        // Whoever waits for the end may open the file at once.
+        _ = consume database
+        locked {
+            isDone = true
+            pthread_cond_broadcast(changed)
+        }
+    }
+
+    private func work(_ database: borrowing HeadDatabase, syncMilliseconds: Int, hooks: Hooks) {
         var lastSync = monotonicMilliseconds()
         var logPages = 0
         while true {
@@ -119,9 +172,11 @@ final class StoreWriter: @unchecked Sendable {
                     lastSync = monotonicMilliseconds()
                 }
                 if !ticks.isEmpty { hooks.committed(ticks) }
+                runErrand(database)
                 if finish(checkpointed: checkpoint) { return }
             } catch {
                 hooks.failed(error)
+                runErrand(database)
                 if giveBack(ticks, deletions, error) { return }
             }
         }
@@ -129,7 +184,9 @@ final class StoreWriter: @unchecked Sendable {
 
     private func take(until deadline: Int) -> ([PendingTick], [Int64], [UInt32], Bool, Bool) {
         locked {
-            while queue.isEmpty, sealed.isEmpty, forgotten.isEmpty, !isClosing, !mustCheckpoint, monotonicMilliseconds() < deadline {
+            while queue.isEmpty, sealed.isEmpty, forgotten.isEmpty, errand == nil, !isClosing, !mustCheckpoint,
+                monotonicMilliseconds() < deadline
+            {
                 wait(milliseconds: max(1, deadline - monotonicMilliseconds()))
             }
             isIdle = false
@@ -149,9 +206,8 @@ final class StoreWriter: @unchecked Sendable {
             isIdle = true
             lastFailure = nil
             if checkpointed { mustCheckpoint = false }
-            isDone = isClosing && queue.isEmpty && sealed.isEmpty
             pthread_cond_broadcast(changed)
-            return isDone
+            return isClosing && queue.isEmpty && sealed.isEmpty
         }
     }
 
@@ -163,10 +219,9 @@ final class StoreWriter: @unchecked Sendable {
             lastFailure = failure
             mustCheckpoint = false
             isIdle = true
-            isDone = isClosing
             pthread_cond_broadcast(changed)
-            if !isDone { wait(milliseconds: StoreWriter.retryMilliseconds) }
-            return isDone
+            if !isClosing { wait(milliseconds: StoreWriter.retryMilliseconds) }
+            return isClosing
         }
     }
 

@@ -8,11 +8,13 @@ extension MetricCatalogue {
         .made(
             "libvirt_up", .gauge, "Whether the host answered the last tick.", about: .node, source: "virConnectGetAllDomainStats answered"),
         .made(
-            "libvirt_node_info", .info, "The host: its own name, hypervisor, versions and how its CPUs are arranged.", about: .node,
+            "libvirt_node_info", .info,
+            "The host: its own name, hypervisor, versions, how its CPUs are arranged, its zone and region, and the operator's labels, each behind `label_`.",
+            about: .node,
             source: "virConnectGetHostname, virConnectGetVersion, virConnectGetLibVersion, virNodeGetInfo",
             labels: [
                 "hostname", "hypervisor", "hypervisor_version", "libvirt_version", "library_version", "cpu_model", "cells", "sockets",
-                "cores", "threads",
+                "cores", "threads", "zone", "region",
             ], evidence: .recordedData),
         .made(
             "libvirt_node_cpus", .gauge, "CPUs of the host that guests may use.", about: .node, source: "virNodeGetInfo cpus",

@@ -58,7 +58,7 @@ extension MetricCatalogue {
         own("steward_scrapes_total", .counter, "Scrapes that were answered.", about: .process),
         own(
             "steward_scrape_seconds_total", .counter, "CPU time spent on writing answers to scrapes.", about: .process, scale: .nanoseconds),
-        own("steward_scrape_bytes_total", .counter, "Text written for scrapes, before compression.", about: .process),
+        own("steward_scrape_bytes_total", .counter, "Bytes written for scrapes, compressed where the scraper takes that.", about: .process),
         own(
             "process_cpu_seconds_total", .counter, "CPU time of Steward's process, user and system.", about: .process,
             scale: .nanoseconds),

@@ -33,7 +33,7 @@ package final class FamilyData: Sendable {
             let tokens = UnsafeBufferPointer(
                 start: start.advanced(by: column.tokenOffset).assumingMemoryBound(to: UInt8.self), count: column.tokens)
             let bits = start.advanced(by: tokenCount + column.bitOffset)
-            try reader.read(tokens: tokens, bits: bits, byteCount: column.bitBytes, into: target)
+            try reader.read(tokens: tokens, shift: column.tokenShift, bits: bits, byteCount: column.bitBytes, into: target)
         }
     }
 }
@@ -65,6 +65,10 @@ package struct SegmentDecoder {
         if header.mode == .constant { return Array(repeating: header.first, count: header.count) }
         var left: [UInt64] = []
         var right: [UInt64] = []
+        if header.mode == .clock {
+            left = directory.times(source: source).map { UInt64(bitPattern: $0) }
+            guard left.count == header.count else { throw DamagedData("a column follows the clock, with gaps") }
+        }
         if header.mode == .reference || header.mode == .sum {
             left = try followed(source: source, column: header.left, count: header.count, depth: depth)
             if header.mode == .sum { right = try followed(source: source, column: header.right, count: header.count, depth: depth) }
@@ -159,8 +163,14 @@ private func expand(
         let division = ExactDivision(by: header.leftDivisor)
         target[0] = value
         for index in 1..<max(1, count) {
-            let followed = division.divide(Int64(bitPattern: left[index] &- left[index &- 1]))
-            value &+= divisor &* (UInt64(bitPattern: followed) &+ UInt64(bitPattern: unzigzag(small[index &- 1])))
+            let step = UInt64(bitPattern: division.divide(Int64(bitPattern: left[index] &- left[index &- 1])))
+            value &+= divisor &* ((header.isDifference ? 0 &- step : step) &+ UInt64(bitPattern: unzigzag(small[index &- 1])))
+            target[index] = value
+        }
+    case .clock:
+        target[0] = value
+        for index in 1..<max(1, count) {
+            value &+= (left[index] &- left[index &- 1]) &+ divisor &* (base &+ UInt64(bitPattern: unzigzag(small[index &- 1])))
             target[index] = value
         }
     case .sum:
@@ -193,5 +203,41 @@ private struct ExactDivision {
     @inline(__always)
     func divide(_ multiple: Int64) -> Int64 {
         Int64(bitPattern: UInt64(bitPattern: multiple >> shift) &* inverse)
+    }
+}
+
+extension SegmentDecoder {
+    /// The number and the sum of all samples of a segment, each decoded to its double beside its expanded time.
+    package static func sum(
+        _ segment: [UInt8], layouts: (UInt32) -> SourceLayout?, zstd: borrowing ZstdDecompressor
+    ) throws(DamagedData) -> (samples: Int, sum: Double) {
+        try segment.withBytes { bytes throws(DamagedData) in
+            let directory = try SegmentDirectory(bytes, zstd: zstd)
+            var decoder = SegmentDecoder(directory)
+            for family in 0..<directory.familyCount {
+                let range = directory.frame(family)
+                guard range.upperBound <= bytes.count else { throw DamagedData("a frame beyond the segment's end") }
+                decoder.load(family, try directory.inflate(UnsafeRawBufferPointer(rebasing: bytes[range]), family: family, zstd: zstd))
+            }
+            var samples = 0
+            var sum = 0.0
+            for (index, source) in directory.sources.enumerated() {
+                guard let layout = layouts(source.id), layout.columns.count == source.columnCount else {
+                    throw DamagedData("an unknown source")
+                }
+                let times = directory.times(source: index)
+                for column in 0..<source.columnCount {
+                    let native = try decoder.values(source: index, column: column)
+                    let piece = SeriesPiece(
+                        times: times, runs: directory.runs(source: index, column: column), wasPresent: false, native: native,
+                        column: layout.columns[column])
+                    var part = 0.0
+                    for value in piece.values { part += value }
+                    sum += part
+                    samples += native.count
+                }
+            }
+            return (samples, sum)
+        }
     }
 }

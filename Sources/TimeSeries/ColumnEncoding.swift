@@ -43,7 +43,8 @@ struct SourceEncoder {
             costs.append(cost)
         }
         let sums = encodeSums(&columns, &residuals, costs)
-        for column in 0..<columnCount where !normalized[column].isEmpty && !sums[column] && !columns[column].header.isExact {
+        for column in 0..<columnCount where !normalized[column].isEmpty && !sums[column] {
+            encodeClock(column, &columns, &residuals, costs: &costs)
             encodeReference(column, &columns, &residuals, costs: &costs, sums: sums)
         }
         for column in 0..<columnCount { finish(&columns[column], residuals[column]) }
@@ -206,11 +207,17 @@ struct SourceEncoder {
         for other in 0..<column where !normalized[other].isEmpty && !sums[other] && depths[other] < ColumnHeader.deepestReference - 2 {
             let followed = normalized[other]
             let own = normalized[column]
+            let isOpposed = moveOppositely(own, followed)
             var small: [UInt64] = []
             small.reserveCapacity(own.count)
-            for index in own.indices { small.append(zigzag(own[index] &- followed[index])) }
+            if isOpposed {
+                for index in own.indices { small.append(zigzag(own[index] &+ followed[index])) }
+            } else {
+                for index in own.indices { small.append(zigzag(own[index] &- followed[index])) }
+            }
             let cost = cost(of: small, &histogram) + extraCost
             guard cost < costs[column] else { continue }
+            columns[column].header.isDifference = isOpposed
             costs[column] = cost
             residuals[column] = small
             depths[column] = depths[other] + 1
@@ -221,6 +228,29 @@ struct SourceEncoder {
             columns[column].header.divisor = divisors[column]
             columns[column].header.first = firstValue(column, columns[column].header)
         }
+    }
+
+    /// A column that tells the time: its differences are those of the ticks, or nearly.
+    private mutating func encodeClock(
+        _ column: Int, _ columns: inout [EncodedColumn], _ residuals: inout [[UInt64]], costs: inout [Double]
+    ) {
+        guard columns[column].header.decimals == nil, costs[column] > 64 else { return }
+        let own = deltas[column]
+        let offsets = own.indices.map { own[$0] &- (block.times[$0 + 1] &- block.times[$0]) }
+        let middle = median(offsets)
+        let centred = offsets.map { $0 &- middle }
+        let divisor = commonDivisor(centred)
+        guard middle % Int64(divisor) == 0 else { return }
+        let small = centred.map { zigzag($0 / Int64(divisor)) }
+        let cost = cost(of: small, &histogram)
+        guard cost < costs[column] else { return }
+        costs[column] = cost
+        residuals[column] = small
+        columns[column].header.mode = .clock
+        columns[column].header.isZigzag = true
+        columns[column].header.divisor = divisor
+        columns[column].header.base = middle / Int64(divisor)
+        columns[column].header.first = block.values[column * ticks]
     }
 
     /// The number that differences start from; `offset` keeps another one in its place.
@@ -239,10 +269,12 @@ struct SourceEncoder {
             return
         }
         var bits = BitWriter()
+        let shift = UInt8(ValueToken.token(of: small.sorted()[small.count / 2]))
+        column.header.tokenShift = shift
         column.tokens.reserveCapacity(small.count)
         for value in small {
             let token = ValueToken.token(of: value)
-            column.tokens.append(UInt8(token))
+            column.tokens.append(UInt8(token) &- shift)
             bits.append(value, count: ValueToken.extraBits(token))
         }
         bits.alignToByte()
@@ -275,6 +307,15 @@ private func commonDivisor(_ numbers: [Int64]) -> UInt64 {
         if divisor == 1 { return 1 }
     }
     return divisor == 0 || divisor > UInt64(Int64.max) ? 1 : divisor
+}
+
+/// Whether most of a few probed differences have opposite signs: what is used against what is free.
+private func moveOppositely(_ left: [Int64], _ right: [Int64]) -> Bool {
+    var balance = 0
+    for index in stride(from: 0, to: left.count, by: max(1, left.count / 32)) {
+        balance += Int(left[index].signum() * right[index].signum())
+    }
+    return balance < 0
 }
 
 private func median(_ numbers: [Int64]) -> Int64 {

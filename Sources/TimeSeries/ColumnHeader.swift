@@ -14,6 +14,8 @@ enum ColumnMode: UInt8 {
     case reference = 5
     /// Differences that are the sum or the difference of two other columns': CPU time, user and system.
     case sum = 6
+    /// Differences that follow those of the ticks' own times: a reading's age, a daemon's clock.
+    case clock = 7
 }
 
 /// Everything about a column in a segment except its tokens and bits.
@@ -44,6 +46,8 @@ struct ColumnHeader {
     /// Whether every small number is 0, so that none is stored.
     var isExact = false
     var bitBytes = 0
+    /// What is taken from each token, so that busy and idle guests' tokens look alike to the compressor: their middle one.
+    var tokenShift: UInt8 = 0
 
     // Where the small numbers are, known after reading the directory.
     var family = 0
@@ -77,7 +81,7 @@ struct ColumnHeader {
         writer.signed(Int64(bitPattern: first))
         switch mode {
         case .constant: return
-        case .delta, .deltaOfDelta:
+        case .delta, .deltaOfDelta, .clock:
             writer.varint(divisor)
             writer.signed(base)
         case .offset: writer.varint(divisor)
@@ -86,6 +90,7 @@ struct ColumnHeader {
             writer.varint(divisor)
             writer.varint(leftDivisor)
             writer.varint(left)
+            writer.byte(isDifference ? 1 : 0)
         case .sum:
             writer.varint(divisor)
             writer.signed(base)
@@ -93,7 +98,9 @@ struct ColumnHeader {
             writer.varint(right)
             writer.byte(isDifference ? 1 : 0)
         }
-        if !isExact { writer.varint(bitBytes) }
+        guard !isExact else { return }
+        writer.varint(bitBytes)
+        writer.byte(tokenShift)
     }
 
     /// Reads a header of a column among `columns` with `ticks` ticks.
@@ -118,7 +125,7 @@ struct ColumnHeader {
         first = UInt64(bitPattern: try reader.signed())
         switch mode {
         case .constant: return
-        case .delta, .deltaOfDelta:
+        case .delta, .deltaOfDelta, .clock:
             divisor = try reader.varint()
             base = try reader.signed()
         case .offset: divisor = try reader.varint()
@@ -130,6 +137,7 @@ struct ColumnHeader {
             leftDivisor = try reader.varint()
             guard leftDivisor > 0 else { throw DamagedData("a divisor of 0") }
             left = try reader.count(atMost: columns - 1, "as a column's number")
+            isDifference = try reader.byte() == 1
         case .sum:
             divisor = try reader.varint()
             base = try reader.signed()
@@ -137,7 +145,9 @@ struct ColumnHeader {
             right = try reader.count(atMost: columns - 1, "as a column's number")
             isDifference = try reader.byte() == 1
         }
-        if !isExact { bitBytes = try reader.count(atMost: residuals * 8, "bytes of one column's bits") }
+        guard !isExact else { return }
+        bitBytes = try reader.count(atMost: residuals * 8, "bytes of one column's bits")
+        tokenShift = try reader.byte()
     }
 
     init() {}

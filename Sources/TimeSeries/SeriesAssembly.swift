@@ -37,6 +37,19 @@ package struct SeriesPiece: Sendable {
         }
     }
 
+    /// The times of the ticks that have a number.
+    package static func presentTimes(_ times: [Int64], runs: [UInt32]) -> [Int64] {
+        guard !runs.isEmpty else { return times }
+        var present: [Int64] = []
+        var tick = 0
+        for (position, run) in runs.enumerated() {
+            let end = min(times.count, tick + Int(run))
+            if position % 2 == 0 { present += times[tick..<end] }
+            tick = end
+        }
+        return present
+    }
+
     /// Cuts the piece down to a window, both ends included.
     package mutating func clip(from: Int64, through: Int64) {
         guard let first = milliseconds.first, let last = milliseconds.last else { return }

@@ -22,6 +22,23 @@ package struct TickBlock: Sendable, Equatable {
         self.wasPresent = wasPresent
     }
 
+    /// Only the ticks whose times pass.
+    package func filter(_ isKept: (Int64) -> Bool) -> TickBlock {
+        let kept = times.indices.filter { isKept(times[$0]) }
+        guard kept.count < times.count else { return self }
+        var values: [UInt64] = []
+        var presence: [Bool] = []
+        values.reserveCapacity(kept.count * columnCount)
+        for column in 0..<columnCount {
+            for tick in kept {
+                values.append(self.values[column * times.count + tick])
+                if !self.presence.isEmpty { presence.append(self.presence[column * times.count + tick]) }
+            }
+        }
+        return TickBlock(
+            columnCount: columnCount, times: kept.map { times[$0] }, values: values, presence: presence, wasPresent: wasPresent)
+    }
+
     func presentValues(_ column: Int) -> [UInt64] {
         let range = column * times.count..<(column + 1) * times.count
         guard !presence.isEmpty else { return Array(values[range]) }

@@ -72,23 +72,24 @@ struct TokenReader {
         }
     }
 
-    /// Decodes as many numbers as there are tokens; throws when the tokens ask for more bits than there are.
+    /// Decodes as many numbers as there are tokens, to each of which `shift` is added first; throws when the tokens ask for more bits than there are.
     func read(
-        tokens: UnsafeBufferPointer<UInt8>, bits: UnsafeRawPointer, byteCount: Int, into target: UnsafeMutablePointer<UInt64>
+        tokens: UnsafeBufferPointer<UInt8>, shift: UInt8, bits: UnsafeRawPointer, byteCount: Int, into target: UnsafeMutablePointer<UInt64>
     ) throws(DamagedData) {
         var total = 0
         var widest: UInt8 = 0
         for token in tokens {
-            total &+= Int(widths[Int(token)])
-            widest = max(widest, widths[Int(token)])
+            let width = widths[Int(token &+ shift)]
+            total &+= Int(width)
+            widest = max(widest, width)
         }
         guard (total + 7) / 8 == byteCount else { throw DamagedData("numbers of \(total) bits in \(byteCount) bytes") }
         if widest == 0 {
-            for index in tokens.indices { target[index] = UInt64(tokens[index]) }
+            for index in tokens.indices { target[index] = UInt64(tokens[index] &+ shift) }
         } else if widest <= 57 {
             var position = 0
             for index in tokens.indices {
-                let token = Int(tokens[index])
+                let token = Int(tokens[index] &+ shift)
                 let width = Int(widths[token])
                 let word = UInt64(littleEndian: bits.loadUnaligned(fromByteOffset: position &>> 3, as: UInt64.self))
                 let field = (word &>> UInt64(position & 7)) & ((1 &<< UInt64(width)) &- 1)
@@ -96,14 +97,16 @@ struct TokenReader {
                 position &+= width
             }
         } else {
-            readWide(tokens: tokens, bits: bits, into: target)
+            readWide(tokens: tokens, shift: shift, bits: bits, into: target)
         }
     }
 
-    private func readWide(tokens: UnsafeBufferPointer<UInt8>, bits: UnsafeRawPointer, into target: UnsafeMutablePointer<UInt64>) {
+    private func readWide(
+        tokens: UnsafeBufferPointer<UInt8>, shift: UInt8, bits: UnsafeRawPointer, into target: UnsafeMutablePointer<UInt64>
+    ) {
         var position = 0
         for index in tokens.indices {
-            let token = Int(tokens[index])
+            let token = Int(tokens[index] &+ shift)
             let width = Int(widths[token])
             let offset = UInt64(position & 7)
             let low = UInt64(littleEndian: bits.loadUnaligned(fromByteOffset: position >> 3, as: UInt64.self)) >> offset

@@ -166,14 +166,14 @@ private struct SeededNumbers {
 }
 
 /// CPU time of the process in nanoseconds.
-private func processNanoseconds() -> UInt64 {
+func processNanoseconds() -> UInt64 {
     var time = timespec()
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }
 
 /// The largest resident size since the last reset, from `/proc/self/status`; 0 where there is none.
-private func peakKibibytes() -> Int {
+func peakKibibytes() -> Int {
     guard let file = fopen("/proc/self/status", "r") else { return 0 }
     defer { fclose(file) }
     var line = [CChar](repeating: 0, count: 256)
@@ -185,7 +185,7 @@ private func peakKibibytes() -> Int {
 }
 
 /// Resets the largest resident size to the present one (proc(5), clear_refs) and returns it.
-private func peakKibibytesAfterReset() -> Int {
+func peakKibibytesAfterReset() -> Int {
     if let file = fopen("/proc/self/clear_refs", "w") {
         fputs("5", file)
         fclose(file)

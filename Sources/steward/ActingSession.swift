@@ -36,7 +36,7 @@ struct ActingOptions: ParsableArguments {
 
     func actuatorHosts() throws -> [ActuatorHost] {
         try hosts.hosts().map { host in
-            var value = ActuatorHost(host.name, address: host.uri)
+            var value = host.actuatorHost
             value.allowsUnsafeMigration = isUnsafe
             return value
         }

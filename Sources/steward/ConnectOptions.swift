@@ -2,6 +2,7 @@ import ArgumentParser
 import Fleet
 import Glibc
 import Libvirt
+import OperatorFiles
 
 /// A duration on the command line: `10s`, `1m30s`.
 struct DurationArgument: ExpressibleByArgument {
@@ -17,8 +18,48 @@ struct DurationArgument: ExpressibleByArgument {
     var defaultValueDescription: String { duration.operatorText }
 }
 
+/// A size on the command line: `20GiB`.
+struct SizeArgument: ExpressibleByArgument {
+    let bytes: Bytes
+
+    init?(argument: String) {
+        let units: [(name: String, bits: UInt64)] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)]
+        guard let unit = units.first(where: { argument.hasSuffix($0.name) }), let count = UInt64(argument.dropLast(unit.name.count)),
+            count.leadingZeroBitCount > unit.bits
+        else { return nil }
+        bytes = Bytes(count << unit.bits)
+    }
+}
+
+/// One host that a command is about.
+struct WatchedHost: Sendable {
+    /// The name: its `host` label.
+    let name: HostName
+    /// Where it is read.
+    let uri: ConnectionURI
+    /// Where it is told what to do.
+    let operateURI: ConnectionURI
+    /// User and password for SASL.
+    let credentials: Credentials?
+    /// Zone, region and the operator's own labels stand here.
+    let configured: ConfiguredHost
+
+    /// Opens connections for collecting, with what the host's configuration says.
+    func collect(
+        runtime: LibvirtRuntime, events: @escaping @Sendable (HypervisorEvent) -> Void
+    ) throws(HypervisorError) -> PooledHypervisor {
+        try PooledHypervisor(to: uri, host: name, access: .readOnly, credentials: credentials, runtime: runtime, events: events)
+    }
+}
+
 /// How a command is told which hosts it is about.
 struct ConnectOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The file that lists the hosts, steward.yaml.",
+            discussion: "Docs/Configuration.md describes it. Cannot be used together with --connect.", valueName: "FILE"))
+    var config: String?
+
     @Option(
         name: [.customShort("c"), .long],
         help: ArgumentHelp(
@@ -26,10 +67,16 @@ struct ConnectOptions: ParsableArguments {
             discussion: "Without it LIBVIRT_DEFAULT_URI counts, and without that qemu:///system.", valueName: "URI"))
     var connect: [String] = []
 
-    /// The hosts, each with its name; names are the addresses, made different where they are not.
-    func hosts() throws -> [(name: HostName, uri: ConnectionURI)] {
+    /// The hosts, each with its name; those of --connect are called by their addresses, made different where they are not.
+    func hosts() throws -> [WatchedHost] {
+        if let config {
+            guard connect.isEmpty else {
+                throw Failure("--config \(config) and --connect cannot be used together; write the host into the file", code: Failure.usage)
+            }
+            return try readFleetFile(config)
+        }
         let texts = connect.isEmpty ? [getenv("LIBVIRT_DEFAULT_URI").map { String(cString: $0) } ?? "qemu:///system"] : connect
-        var hosts: [(name: HostName, uri: ConnectionURI)] = []
+        var hosts: [WatchedHost] = []
         for text in texts {
             let (given, address) = ConnectOptions.split(text)
             let uri: ConnectionURI
@@ -42,7 +89,10 @@ struct ConnectOptions: ParsableArguments {
             if hosts.contains(where: { $0.uri == uri }) {
                 throw Failure("--connect \(text) was given twice; a host is watched once", code: Failure.usage)
             }
-            hosts.append((taken == 0 ? base : HostName("\(base)-\(taken + 1)"), uri))
+            let name = taken == 0 ? base : HostName("\(base)-\(taken + 1)")
+            hosts.append(
+                WatchedHost(
+                    name: name, uri: uri, operateURI: uri, credentials: nil, configured: ConfiguredHost(name: name, uri: text)))
         }
         return hosts
     }

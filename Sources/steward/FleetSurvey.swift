@@ -86,9 +86,9 @@ struct FleetSurvey: Sendable {
     }
 
     /// A board of the hosts that answer, for placing guests.
-    func board(cordoned: Set<HostName>) -> Board {
-        // What a network is on a host is checked by name when a move is prepared; the board does not know it.
-        let networks = Array(Set(guests.flatMap(\.needs.networks))).sorted()
+    func board(cordoned: Set<HostName>, networks more: [String] = []) -> Board {
+        // Whether a host has a network is checked when a move is prepared, or by libvirt at the start; the board does not know it.
+        let networks = Set(guests.flatMap(\.needs.networks) + more).sorted()
         return Board(
             hosts: hosts.compactMap { $0.placement(isCordoned: cordoned.contains($0.name), networks: networks) },
             guests: guests.filter(\.presence.isActive).map(\.placement))
@@ -99,21 +99,24 @@ extension SurveyedHost {
     static func read(_ name: HostName, _ actuator: LibvirtActuator) -> SurveyedHost {
         var host = SurveyedHost(name: name)
         do throws(HypervisorError) {
-            let connection = try actuator.connection(to: name)
-            host.description = try connection.describeHost()
-            host.pools = try connection.readPools().filter { $0.state == .running }.map(\.name)
-            for (guest, guestName) in try connection.guests() {
-                do throws(HypervisorError) {
-                    if let found = try read(guest, guestName, connection) { host.guests.append(found) }
-                } catch {
-                    // A guest may go away between two calls; any other failure is the host's.
-                    if error.kind != .noSuchGuest { throw error }
-                }
-            }
+            try actuator.withConnection(to: name) { connection throws(HypervisorError) in try host.read(connection) }
         } catch {
             host.failure = error.description
         }
         return host
+    }
+
+    private mutating func read(_ connection: LibvirtConnection) throws(HypervisorError) {
+        description = try connection.describeHost()
+        pools = try connection.readPools().filter { $0.state == .running }.map(\.name)
+        for (guest, guestName) in try connection.guests() {
+            do throws(HypervisorError) {
+                if let found = try SurveyedHost.read(guest, guestName, connection) { guests.append(found) }
+            } catch {
+                // A guest may go away between two calls; any other failure is the host's.
+                if error.kind != .noSuchGuest { throw error }
+            }
+        }
     }
 
     private static func read(

@@ -4,7 +4,7 @@ import Libvirt
 
 struct Host: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Looks at single hosts.", subcommands: [HostCheck.self])
+        abstract: "Looks at hosts.", subcommands: [HostCheck.self, HostList.self, HostShow.self])
 }
 
 struct HostCheck: ParsableCommand {

@@ -17,6 +17,8 @@ final class HostLog: Sendable {
     init(logger: Logger) { self.logger = logger }
 
     func note(_ report: LaneReport) {
+        // A first connection that is still being opened is no news.
+        if !report.isUp, report.failure == nil, known.withLock({ $0[report.host] == nil }) { return }
         let before = known.withLock { known in
             let before = known[report.host] ?? Known()
             known[report.host] = Known(

@@ -4,6 +4,7 @@ import Decisions
 import Fleet
 import JournalStorage
 import Libvirt
+import Operations
 import Plans
 
 struct Migrate: ParsableCommand {
@@ -183,5 +184,41 @@ extension ActingSession {
             let known = try actuator.obstacles(to: move.found.guest, from: move.found.host, to: move.target, isLive: move.kind == .live)
             return known + (move.kind == .cold ? move.found.ties : [])
         } catch { throw Failure("\(error)") }
+    }
+}
+
+struct Resume: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Finishes the plans that an earlier command left, and shows how they ended.",
+        discussion: "Each step in doubt is looked up on the hosts first. Every command that acts does this before its own plan.")
+
+    @OptionGroup var options: ActingOptions
+
+    func run() throws {
+        let session = try ActingSession(options)
+        let left = session.runner.status.open.map(\.plan)
+        guard !left.isEmpty else {
+            print("no plan is open")
+            return
+        }
+        if options.plan {
+            for plan in left { print("\(plan.id) (\(plan.decider)): \(plan.steps.count) steps, \(plan.reasons.joined(separator: "; "))") }
+            return
+        }
+        session.start()
+        session.settleEarlierPlans()
+        for plan in left {
+            do {
+                for entry in try session.store.entries(of: plan.id) {
+                    switch entry.record {
+                    case .settled(let step, .done(let evidence)): print("\(step) is done: \(evidence)")
+                    case .settled(let step, .failed(let reason)): print("\(step) failed: \(reason)")
+                    case .settled(let step, .skipped(let reason)): print("\(step) was not begun: \(reason)")
+                    case .closed(_, let outcome, _): print("\(plan.id) ended: \(outcome.rawValue)")
+                    default: break
+                    }
+                }
+            } catch { throw Failure("\(error)") }
+        }
     }
 }

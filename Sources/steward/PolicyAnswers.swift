@@ -1,29 +1,44 @@
 import Decisions
 import Fleet
 import Groups
+import Logging
+import Operations
 import Plans
+
+/// What a command is answered; a code other than 0 means that it was not done.
+struct PolicyAnswer: Sendable {
+    var code = 0
+    var text: String
+}
 
 /// What a running server answers to commands about policies.
 extension PolicyPart {
-    func answer(_ words: [String], user: String) -> ControlSocket.Answer {
+    /// A request of the control socket, whose last word says who asks.
+    func answer(_ words: [String]) -> String {
+        let user = words.last ?? "somebody"
+        logger.info("command of \(user): \(words.dropLast().joined(separator: " "))")
+        let answer = answer(Array(words.dropLast()), user: user)
+        return answer.code == 0 ? answer.text : "error\t" + answer.text.prefix { $0 != "\n" }
+    }
+
+    func answer(_ words: [String], user: String) -> PolicyAnswer {
         switch (words.first ?? "", Array(words.dropFirst())) {
-        case ("list", _): return ControlSocket.Answer(text: list())
+        case ("list", _): return PolicyAnswer(text: list())
         case ("explain", let rest) where rest.count == 1: return explain(rest[0])
-        case ("plans", _): return ControlSocket.Answer(text: openPlans())
+        case ("plans", _): return PolicyAnswer(text: openPlans())
         case ("approve", let rest) where rest.count == 1: return judge(rest[0], isApproved: true, user)
         case ("reject", let rest) where rest.count == 1: return judge(rest[0], isApproved: false, user)
         case ("pause", let rest) where rest.count == 1: return pause(rest[0], user)
         case ("resume", let rest) where rest.count == 1: return pause(rest[0], nil)
-        case ("disarm", let rest):
-            let until = rest.first.flatMap { Duration(operatorText: $0) }.map { now.wall + $0 }
-            runner.disarm(until: until, by: user)
-            return ControlSocket.Answer(text: "disarmed\(until.map { " until \($0)" } ?? ""): nothing is done by itself\n")
+        case ("disarm", _):
+            runner.disarm(until: nil, by: user)
+            return PolicyAnswer(text: "ok")
         case ("arm", _):
             runner.arm(by: user)
-            return ControlSocket.Answer(text: "armed\n")
+            return PolicyAnswer(text: "ok")
         case ("scale", let rest) where rest.count == 2: return scale(rest[0], rest[1])
         case ("adopt", let rest) where rest.count == 1: return adopt(rest[0], user)
-        default: return ControlSocket.Answer(code: 2, text: "the server does not know '\(words.joined(separator: " "))'\n")
+        default: return PolicyAnswer(code: 2, text: "the server does not know '\(words.joined(separator: " "))'\n")
         }
     }
 
@@ -33,10 +48,10 @@ extension PolicyPart {
         }
     }
 
-    private func unknown(_ name: String) -> ControlSocket.Answer {
+    private func unknown(_ name: String) -> PolicyAnswer {
         let names = read { $0.loaded.groups.map(\.policy.scaling.name) }
         let hint = nearest(to: name, among: names).map { "; did you mean '\($0)'?" } ?? ""
-        return ControlSocket.Answer(code: 1, text: "no policy is called '\(name)'\(hint)\n")
+        return PolicyAnswer(code: 1, text: "no policy is called '\(name)'\(hint)\n")
     }
 
     private func list() -> String {
@@ -59,11 +74,11 @@ extension PolicyPart {
         return disarmed + table.lines.joined(separator: "\n") + "\n"
     }
 
-    private func explain(_ name: String) -> ControlSocket.Answer {
+    private func explain(_ name: String) -> PolicyAnswer {
         guard let loaded = group(name) else { return unknown(name) }
         let policy = loaded.policy.scaling
         guard let view = read({ $0.views[policy.name] }) else {
-            return ControlSocket.Answer(code: 1, text: "policy \(policy.name) was not looked at yet\n")
+            return PolicyAnswer(code: 1, text: "policy \(policy.name) was not looked at yet\n")
         }
         let decision = view.decision
         var lines = ["policy \(policy.name) (\(policy.mode.rawValue)), group \(policy.group), at \(view.at)"]
@@ -98,7 +113,7 @@ extension PolicyPart {
                 "  \(view.names[member.guest] ?? member.guest.description)  \(member.state.rawValue) on \(member.host?.text ?? "no host")"
                     + (member.zone.map { " (\($0))" } ?? "") + ours)
         }
-        return ControlSocket.Answer(text: lines.joined(separator: "\n") + "\n")
+        return PolicyAnswer(text: lines.joined(separator: "\n") + "\n")
     }
 
     private func decimal(_ trillionths: Int128) -> String {
@@ -119,48 +134,48 @@ extension PolicyPart {
         return table.lines.joined(separator: "\n") + "\n"
     }
 
-    private func judge(_ text: String, isApproved: Bool, _ user: String) -> ControlSocket.Answer {
+    private func judge(_ text: String, isApproved: Bool, _ user: String) -> PolicyAnswer {
         guard let number = UInt64(text), let open = runner.status.open.first(where: { $0.plan.id.number == number }) else {
-            return ControlSocket.Answer(code: 1, text: "no plan \(text) is open; steward plans lists them\n")
+            return PolicyAnswer(code: 1, text: "no plan \(text) is open; steward plans lists them\n")
         }
-        guard !(isApproved && open.isApproved) else { return ControlSocket.Answer(text: "plan \(number) was approved already\n") }
+        guard !(isApproved && open.isApproved) else { return PolicyAnswer(text: "plan \(number) was approved already\n") }
         if isApproved {
             begin(open.plan)
             runner.approve(open.plan.id, by: user)
         } else {
             runner.reject(open.plan.id, by: user)
         }
-        return ControlSocket.Answer(text: "plan \(number) \(isApproved ? "approved" : "rejected") by \(user)\n")
+        return PolicyAnswer(text: "plan \(number) \(isApproved ? "approved" : "rejected") by \(user)\n")
     }
 
-    private func pause(_ name: String, _ user: String?) -> ControlSocket.Answer {
+    private func pause(_ name: String, _ user: String?) -> PolicyAnswer {
         guard let loaded = group(name) else { return unknown(name) }
         change(loaded.policy.scaling.group) { $0.pausedBy = user }
-        return ControlSocket.Answer(text: "policy \(loaded.policy.scaling.name) \(user == nil ? "resumed" : "paused")\n")
+        return PolicyAnswer(text: "policy \(loaded.policy.scaling.name) \(user == nil ? "resumed" : "paused")\n")
     }
 
-    private func scale(_ name: String, _ text: String) -> ControlSocket.Answer {
+    private func scale(_ name: String, _ text: String) -> PolicyAnswer {
         guard let loaded = group(name) else { return unknown(name) }
         let policy = loaded.policy.scaling
         let size = Int(text)
         guard text == "auto" || size.map({ (policy.min...policy.max).contains($0) }) == true else {
-            return ControlSocket.Answer(code: 2, text: "'\(text)' is not a size from \(policy.min) to \(policy.max), nor 'auto'\n")
+            return PolicyAnswer(code: 2, text: "'\(text)' is not a size from \(policy.min) to \(policy.max), nor 'auto'\n")
         }
         change(policy.group) { $0.operatorSize = size }
-        return ControlSocket.Answer(
+        return PolicyAnswer(
             text: size.map { "group \(policy.group) is to have \($0) members until 'steward scale \(policy.group) auto'\n" }
                 ?? "group \(policy.group) follows its policy again\n")
     }
 
-    private func adopt(_ text: String, _ user: String) -> ControlSocket.Answer {
+    private func adopt(_ text: String, _ user: String) -> PolicyAnswer {
         let found = fleet.sight.guests.filter { $0.name == text || $0.guest.description == text }
-        guard let sight = found.first else { return ControlSocket.Answer(code: 1, text: "no guest '\(text)' is listed by any host\n") }
+        guard let sight = found.first else { return PolicyAnswer(code: 1, text: "no guest '\(text)' is listed by any host\n") }
         guard found.count == 1 else {
-            return ControlSocket.Answer(
+            return PolicyAnswer(
                 code: 1, text: "'\(text)' is on \(found.map(\.host.text).joined(separator: " and ")); give its UUID\n")
         }
         guard let name = sight.group, let loaded = group(name) else {
-            return ControlSocket.Answer(
+            return PolicyAnswer(
                 code: 1, text: "no policy steers the group of \(text); tag it with: steward tag \(text) group=NAME\n")
         }
         let now = now.wall - loaded.policy.scaling.warmup
@@ -169,7 +184,7 @@ extension PolicyPart {
             known.isAdopted = true
             state.put(known)
         }
-        return ControlSocket.Answer(text: "\(sight.name) on \(sight.host) is a member of \(name) that Steward may stop; its disks stay\n")
+        return PolicyAnswer(text: "\(sight.name) on \(sight.host) is a member of \(name) that Steward may stop; its disks stay\n")
     }
 
     /// The policies in Prometheus' text form.

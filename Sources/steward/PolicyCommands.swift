@@ -1,20 +1,9 @@
 import ArgumentParser
 import Fleet
-import Glibc
 
-/// Where the server is that a command talks to.
-struct ServerOptions: ParsableArguments {
-    @Option(
-        help: ArgumentHelp(
-            "The data folder of the running server.", discussion: "STEWARD_DATA where it is set, else /var/lib/steward.", valueName: "DIR"))
-    var data: String?
-
-    func ask(_ words: [String]) throws {
-        let folder = data ?? getenv("STEWARD_DATA").map { String(cString: $0) } ?? "/var/lib/steward"
-        let answer = try ControlSocket.ask(folder: folder, words)
-        guard answer.code == 0 else { throw Failure(String(answer.text.drop { $0 == "\n" }.prefix { $0 != "\n" }), code: answer.code) }
-        print(answer.text, terminator: "")
-    }
+extension ServerOptions {
+    /// Asks the server and prints what it says.
+    fileprivate func show(_ words: [String]) throws { print(try ask(words + [operatorName()]), terminator: "") }
 }
 
 struct PolicyCommand: ParsableCommand {
@@ -64,7 +53,7 @@ struct PolicyCheck: ParsableCommand {
 struct PolicyList: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "Lists the policies of a running server.")
     @OptionGroup var server: ServerOptions
-    func run() throws { try server.ask(["list"]) }
+    func run() throws { try server.show(["list"]) }
 }
 
 struct PolicyExplain: ParsableCommand {
@@ -73,7 +62,7 @@ struct PolicyExplain: ParsableCommand {
     @OptionGroup var server: ServerOptions
     @Argument(help: ArgumentHelp("The policy or its group.", valueName: "NAME"))
     var name: String
-    func run() throws { try server.ask(["explain", name]) }
+    func run() throws { try server.show(["explain", name]) }
 }
 
 struct PolicyPause: ParsableCommand {
@@ -81,7 +70,7 @@ struct PolicyPause: ParsableCommand {
     @OptionGroup var server: ServerOptions
     @Argument(help: ArgumentHelp("The policy.", valueName: "NAME"))
     var name: String
-    func run() throws { try server.ask(["pause", name]) }
+    func run() throws { try server.show(["pause", name]) }
 }
 
 struct PolicyResume: ParsableCommand {
@@ -89,13 +78,13 @@ struct PolicyResume: ParsableCommand {
     @OptionGroup var server: ServerOptions
     @Argument(help: ArgumentHelp("The policy.", valueName: "NAME"))
     var name: String
-    func run() throws { try server.ask(["resume", name]) }
+    func run() throws { try server.show(["resume", name]) }
 }
 
 struct PlansCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "plans", abstract: "Lists the plans that have not ended.")
     @OptionGroup var server: ServerOptions
-    func run() throws { try server.ask(["plans"]) }
+    func run() throws { try server.show(["plans"]) }
 }
 
 struct Approve: ParsableCommand {
@@ -103,7 +92,7 @@ struct Approve: ParsableCommand {
     @OptionGroup var server: ServerOptions
     @Argument(help: ArgumentHelp("The plan's number.", valueName: "PLAN"))
     var plan: UInt64
-    func run() throws { try server.ask(["approve", "\(plan)"]) }
+    func run() throws { try server.show(["approve", "\(plan)"]) }
 }
 
 struct Reject: ParsableCommand {
@@ -111,22 +100,7 @@ struct Reject: ParsableCommand {
     @OptionGroup var server: ServerOptions
     @Argument(help: ArgumentHelp("The plan's number.", valueName: "PLAN"))
     var plan: UInt64
-    func run() throws { try server.ask(["reject", "\(plan)"]) }
-}
-
-struct DisarmCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "disarm", abstract: "Stops every automatic effect at once; it survives a restart.")
-    @OptionGroup var server: ServerOptions
-    @Option(name: .customLong("for"), help: ArgumentHelp("For how long; without it until 'steward arm'.", valueName: "duration"))
-    var time: DurationArgument?
-    func run() throws { try server.ask(["disarm"] + (time.map { [$0.duration.operatorText] } ?? [])) }
-}
-
-struct ArmCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "arm", abstract: "Allows automatic effects again.")
-    @OptionGroup var server: ServerOptions
-    func run() throws { try server.ask(["arm"]) }
+    func run() throws { try server.show(["reject", "\(plan)"]) }
 }
 
 struct ScaleCommand: ParsableCommand {
@@ -137,7 +111,7 @@ struct ScaleCommand: ParsableCommand {
     var group: String
     @Argument(help: ArgumentHelp("The size, or auto.", valueName: "N"))
     var size: String
-    func run() throws { try server.ask(["scale", group, size]) }
+    func run() throws { try server.show(["scale", group, size]) }
 }
 
 struct Adopt: ParsableCommand {
@@ -145,5 +119,5 @@ struct Adopt: ParsableCommand {
     @OptionGroup var server: ServerOptions
     @Argument(help: ArgumentHelp("The guest's name or UUID.", valueName: "GUEST"))
     var guest: String
-    func run() throws { try server.ask(["adopt", guest]) }
+    func run() throws { try server.show(["adopt", guest]) }
 }

@@ -153,19 +153,20 @@ final class PolicyFleet: Sendable {
         _ host: HostName, images: [String], inactive: [GuestID], actuator: LibvirtActuator, now: Duration
     ) -> HostSurvey? {
         do throws(HypervisorError) {
-            let connection = try actuator.connection(to: host)
-            var survey = HostSurvey(at: now)
-            for (pool, _) in try connection.poolFolders() {
-                for image in images where !survey.images.contains(where: { $0.name == image }) {
-                    guard let volume = try connection.volume(image, inPool: pool) else { continue }
-                    survey.images.append(ImageSight(name: image, pool: pool, path: volume.path, capacity: volume.capacity))
+            return try actuator.withConnection(to: host) { connection throws(HypervisorError) in
+                var survey = HostSurvey(at: now)
+                for (pool, _) in try connection.poolFolders() {
+                    for image in images where !survey.images.contains(where: { $0.name == image }) {
+                        guard let volume = try connection.volume(image, inPool: pool) else { continue }
+                        survey.images.append(ImageSight(name: image, pool: pool, path: volume.path, capacity: volume.capacity))
+                    }
                 }
+                for guest in inactive {
+                    // One that went away meanwhile is simply not there.
+                    if let description = try? connection.describeGuest(guest) { survey.inactive.append(description) }
+                }
+                return survey
             }
-            for guest in inactive {
-                // One that went away meanwhile is simply not there.
-                if let description = try? connection.describeGuest(guest) { survey.inactive.append(description) }
-            }
-            return survey
         } catch {
             return nil
         }

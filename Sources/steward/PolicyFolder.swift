@@ -4,6 +4,7 @@ import Foundation
 import Groups
 import Metering
 import OperatorFiles
+import Plans
 import PromQL
 
 /// One policy with everything that its files name read in.

@@ -1,6 +1,8 @@
 import Decisions
 import Fleet
 import Foundation
+import Logging
+import OperatorFiles
 import Plans
 import Webhooks
 

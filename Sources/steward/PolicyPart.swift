@@ -5,6 +5,7 @@ import Fleet
 import Foundation
 import Groups
 import JournalStorage
+import Libvirt
 import Logging
 import Operations
 import Plans
@@ -49,6 +50,8 @@ final class PolicyPart: Sendable {
         var views: [String: GroupReport] = [:]
         /// Plans of scaling that were accepted, until they are closed: with the outcomes of their steps.
         var plans: [PlanID: (plan: Plan, outcomes: [StepOutcome?])] = [:]
+        /// The hosts that may be acted on, as far as their connections depend on it.
+        var actingHosts: [String] = []
         var ticks: UInt64 = 0
         var lastTick = Duration.zero
         var counts: [String: Counts] = [:]
@@ -70,7 +73,7 @@ final class PolicyPart: Sendable {
         let members: [GroupMember]
         let names: [GuestID: String]
         let decision: ScalingDecision
-        let measurements: [(query: String, measurement: Measurement)]
+        let measurements: [(query: String, measurement: Decisions.Measurement)]
         let obstacles: [String]
         let note: String?
         let price: Money?
@@ -119,6 +122,18 @@ final class PolicyPart: Sendable {
     }
 
     func start() { startThread(named: "policies") { [self] in run() } }
+    func setHosts(_ hosts: [(policy: PolicyHost, actuator: ActuatorHost)]) {
+        fleet.setHosts(hosts.map(\.policy))
+        let allowed = hosts.filter(\.policy.allowsActions).map(\.actuator)
+        // Connections are made anew only where something changed, since calls may be under way on them.
+        let print = allowed.map { "\($0.name) \($0.address.text) \($0.credentials?.user ?? "")" }
+        let isSame = state.withLock { state in
+            defer { state.actingHosts = print }
+            return state.actingHosts == print
+        }
+        if !isSame { actuator.setHosts(allowed) }
+    }
+
     func reload() { orders.put(.reload) }
     func close() {
         orders.put(.stop)
@@ -257,14 +272,15 @@ final class PolicyPart: Sendable {
     }
 
     private func tick(
-        _ loaded: LoadedGroup, _ sight: FleetSight, _ answers: [PolicyQueries.Question: Measurement], _ health: [GuestID: MemberHealth],
+        _ loaded: LoadedGroup, _ sight: FleetSight, _ answers: [PolicyQueries.Question: Decisions.Measurement],
+        _ health: [GuestID: MemberHealth],
         _ zones: [ZoneOffsets], _ generation: UInt64
     ) {
         let policy = loaded.policy.scaling
         let questions =
             policy.targets.map { PolicyQueries.Question(source: $0.source, query: $0.query) }
             + policy.steps.map { PolicyQueries.Question(source: $0.source, query: $0.query) }
-        let measurements = questions.map { answers[$0] ?? Measurement(nil, failure: "not asked") }
+        let measurements = questions.map { answers[$0] ?? Decisions.Measurement(nil, failure: "not asked") }
         let now = clock()
         let view = GroupView(
             policy: policy, fleet: sight, health: health, measurements: measurements, plans: runner.status.open,

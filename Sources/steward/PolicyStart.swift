@@ -35,11 +35,9 @@ extension PolicyPart {
         let store: PlanStore
         do { store = try PlanStore(folder: data) } catch { throw Failure("\(error)") }
         let fleet = PolicyFleet()
-        fleet.setHosts(hosts.map(\.policy))
         let holder = PartHolder()
         let services = PolicyPart.services(store: store, fleet: fleet) { holder.value }
-        let actuator = LibvirtActuator(
-            hosts: hosts.filter(\.policy.allowsActions).map(\.actuator), runtime: runtime, services: services)
+        let actuator = LibvirtActuator(hosts: [], runtime: runtime, services: services)
         let runner: PlanRunner
         do {
             runner = try PlanRunner(journal: store, actuator: actuator, clock: clock) { entries in holder.value?.note(entries) }
@@ -48,14 +46,21 @@ extension PolicyPart {
             folder: folder, loaded: loaded, store: store, runner: runner, actuator: actuator, fleet: fleet, own: own, interval: interval,
             clock: clock, logger: logger)
         holder.set(part)
-        try ControlSocket.serve(folder: data) { words, user in
-            logger.info("command of \(user): \(words.joined(separator: " "))")
-            return part.answer(words, user: user)
-        }
+        part.setHosts(hosts)
+        try ControlSocket.serve(folder: data) { part.answer($0) }
         let acting = loaded.groups.filter { $0.policy.scaling.mode != .observe }.count
         logger.info("\(loaded.groups.count) policies from \(folder), \(acting) of them may act")
         startThread(named: "plans") { runner.run() }
         return part
+    }
+
+    /// The part as a running server wants it; `policyHost` tells what a configured host means for policies.
+    func servePart(_ policyHost: @escaping @Sendable (WatchedHost) -> (policy: PolicyHost, actuator: ActuatorHost)) -> ServePart {
+        let part = self
+        return ServePart(
+            listener: LaneListener(report: { part.fleet.take($0) }, event: { _, _, _ in }), routes: routes,
+            hostsChanged: { part.setHosts($0.map(policyHost)) }, reload: { part.reload() }, start: { part.start() }, close: { part.close() }
+        )
     }
 
     /// Its pages.

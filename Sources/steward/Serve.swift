@@ -7,49 +7,27 @@ import Glibc
 import HTTPServer
 import Libvirt
 import Logging
+import OperatorFiles
 import ServiceLifecycle
+import Storage
 import Threads
 import UnixSignals
 
-/// An address and a port on the command line: `127.0.0.1:9177`.
-struct ListenAddress: ExpressibleByArgument {
-    let address: String
-    let port: Int
-
-    /// 9177 is the port that Prometheus' list of ports keeps for exporters of libvirt.
-    static let standard = ListenAddress(address: "127.0.0.1", port: 9177)
-
-    private init(address: String, port: Int) {
-        self.address = address
-        self.port = port
-    }
-
-    init?(argument: String) {
-        guard let colon = argument.lastIndex(of: ":"), let port = UInt16(argument[argument.index(after: colon)...]) else { return nil }
-        let address = argument[..<colon]
-        guard !address.isEmpty else { return nil }
-        let isBracketed = address.hasPrefix("[") && address.hasSuffix("]")
-        self.address = isBracketed ? String(address.dropFirst().dropLast()) : String(address)
-        self.port = Int(port)
-    }
-
-    var isLoopback: Bool { address == "localhost" || address == "::1" || address.hasPrefix("127.") }
-    var defaultValueDescription: String { "\(address):\(port)" }
-}
-
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Collects from the hosts and serves what it found to Prometheus.",
+        abstract: "Collects from the hosts, keeps what it found, and serves it to Prometheus and Grafana.",
         discussion: """
-            Reads every guest of every host at each interval, over read-only connections, and keeps the newest figures in memory. \
-            GET /metrics writes them in Prometheus' text form, or OpenMetrics where the scraper asks for it, and never calls libvirt. \
-            A host or a guest that hangs delays no other.
+            Reads every guest of every host at each interval, over read-only connections. GET /metrics writes the newest figures in \
+            Prometheus' text form, or OpenMetrics where the scraper asks for it, and never calls libvirt. A host or a guest that hangs \
+            delays no other. With --data, every figure is kept as history in that folder.
 
                 steward serve
                 steward serve --connect qemu+tls://kvm1/system --connect qemu+tls://kvm2/system --interval 15s
+                steward serve --config /etc/steward/steward.yaml --data /var/lib/steward
                 steward serve --metric-names tinkoff        # names of the archived exporter, for existing dashboards
 
-            Listens on loopback unless told otherwise. SIGTERM and Ctrl-C end it.
+            Listens on loopback unless told otherwise. SIGHUP reads --config again: all of it, or, where it has a mistake, nothing. \
+            SIGTERM and Ctrl-C end it.
             """)
 
     @OptionGroup var hosts: ConnectOptions
@@ -73,19 +51,36 @@ struct Serve: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The folder of policies to evaluate on the fleet.",
-            discussion: "Needs --data. Policies act only where their mode says so and the host allows actions.", valueName: "DIR"))
-    var policies: String?
-
-    @Option(help: ArgumentHelp("The folder of the journal.", valueName: "DIR"))
+            "The folder for history, made with mode 0700 where it is not there.",
+            discussion: "Without it the newest figures are kept in memory, and nothing else.", valueName: "DIR"))
     var data: String?
 
-    @Flag(help: "Allow policies to act on the hosts given by --connect.")
+    @Option(help: ArgumentHelp("How long history is kept at least.", valueName: "duration"))
+    var retention = DurationArgument(.seconds(90 * 86_400))
+
+    @Option(help: ArgumentHelp("What history may take on the disk, as 20GiB; the oldest goes first.", valueName: "size"))
+    var retentionSize: SizeArgument?
+
+    @Option(
+        help: ArgumentHelp(
+            "The folder of policies to evaluate on the fleet.",
+            discussion: "Needs --data. A policy acts only where its mode says so, and only on hosts that allow actions.", valueName: "DIR"))
+    var policies: String?
+
+    @Flag(help: "Allow policies to act on hosts given by --connect; in --config each host says 'allow-actions: true'.")
     var allowActions = false
 
+    @OptionGroup(title: "Acting when a host dies") var evacuation: EvacuationOptions
+
     func validate() throws {
-        guard policies == nil || data != nil else {
-            throw ValidationError("--policies needs --data DIR: what is done is written down there first")
+        if evacuation.evacuate, data == nil {
+            throw ValidationError("--evacuate needs --data: plans are written down before they are carried out")
+        }
+        if policies != nil, data == nil {
+            throw ValidationError("--policies needs --data: plans are written down before they are carried out")
+        }
+        if policies != nil, evacuation.evacuate {
+            throw ValidationError("--policies and --evacuate cannot share a data folder yet; run two servers, each with its own --data")
         }
         guard interval.duration >= .milliseconds(200) else {
             throw ValidationError("--interval \(interval.duration.operatorText) is under 200ms; libvirt would be busy with nothing else")
@@ -98,59 +93,73 @@ struct Serve: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let targets = try hosts.hosts()
+        let watched = try hosts.hosts()
         let logger = Logger(label: "steward") { StreamLogHandler.standardError(label: $0) }
-        let runtime = try LibvirtRuntime()
-        startThread(named: "libvirt events") { runtime.runEventLoop() }
         let clock = SystemClock()
-        let snapshot = LiveSnapshot()
-        let policyPart = try policies.map { folder in
-            try PolicyPart.make(
-                folder: folder, data: data ?? "",
-                hosts: targets.map { host in
-                    (
-                        PolicyHost(name: host.name, zone: nil, allowsActions: allowActions),
-                        ActuatorHost(host.name, address: host.uri)
-                    )
-                }, runtime: runtime, interval: interval.duration, clock: { clock.now() }, logger: logger, own: nil)
-        }
-        let lanes = Lanes(
-            clock: { clock.now() }, seed: UInt64.random(in: .min ... .max), listener: listener(snapshot, logger, policyPart))
-        lanes.setHosts(
-            targets.map { host in
-                LaneHost(name: host.name, settings: LaneSettings(interval: interval.duration)) { events throws(HypervisorError) in
-                    try LibvirtConnection(to: host.uri, host: host.name, access: .readOnly, runtime: runtime, events: events)
-                }
-            })
-        startThread(named: "lanes") { lanes.run() }
-        policyPart?.start()
-        let reloading = Task {
-            for await _ in await UnixSignalsSequence(trapping: .sighup) { policyPart?.reload() }
-        }
-        defer { reloading.cancel() }
-        let routes = ServeRoutes(snapshot: snapshot, names: metricNames, hosts: targets.count)
-        let server = WebServer(address: listen.address, port: listen.port, routes: routes.all + (policyPart?.routes ?? []), logger: logger)
+        let context = ServeContext(runtime: try LibvirtRuntime(), clock: clock, logger: logger)
+        let history = try data.map { try History(path: $0, options: storeOptions, clock: clock, logger: logger) }
+        let process = ProcessWatch(clock: clock, build: buildLabels(context.runtime))
+        let watch = FleetWatch(
+            context: context, interval: interval.duration, history: history, process: process, parts: try parts(context, history, watched))
+        watch.setHosts(watched)
+        watch.start()
+        let routes = ServeRoutes(watch: watch, names: metricNames, process: process)
+        let server = WebServer(address: listen.address, port: listen.port, routes: routes.all + watch.partRoutes, logger: logger)
         let address = listen.address
+        let reloading = Task { await reload(watch, logger) }
+        defer { reloading.cancel() }
         do {
             try await server.run { port in
                 let authority = address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)"
-                logger.info("watching \(targets.count) host\(targets.count == 1 ? "" : "s"); metrics at http://\(authority)/metrics")
+                logger.info("watching \(watched.count) host\(watched.count == 1 ? "" : "s"); metrics at http://\(authority)/metrics")
             }
         } catch let error as WebServerError {
+            watch.close()
             throw Failure("\(error)")
         }
-        policyPart?.close()
-        lanes.stop()
+        watch.close()
     }
 
-    /// Says once when a host is lost and when it is back, not at every tick.
-    private func listener(_ snapshot: LiveSnapshot, _ logger: Logger, _ policies: PolicyPart?) -> LaneListener {
-        let log = HostLog(logger: logger)
-        return LaneListener(
-            report: { report in
-                snapshot.take(report)
-                policies?.fleet.take(report)
-                log.note(report)
-            }, event: { _, _, _ in })
+    /// What else runs beside collecting, each with its own listener and routes.
+    private func parts(_ context: ServeContext, _ history: History?, _ watched: [WatchedHost]) throws -> [ServePart] {
+        if evacuation.evacuate, let data {
+            let clock = context.clock
+            try EvacuationPart(
+                evacuation, hosts: watched, folder: data, runtime: context.runtime, logger: context.logger, clock: { clock.now() }
+            ).start()
+        }
+        guard let policies, let data else { return [] }
+        let clock = context.clock
+        let part = try PolicyPart.make(
+            folder: policies, data: data, hosts: watched.map(policyHost), runtime: context.runtime, interval: interval.duration,
+            clock: { clock.now() }, logger: context.logger,
+            own: PolicyQueries.answering(interval: interval.duration) { history?.store })
+        return [part.servePart(policyHost)]
+    }
+
+    private func policyHost(_ host: WatchedHost) -> (policy: PolicyHost, actuator: ActuatorHost) {
+        let isAllowed = hosts.config == nil ? allowActions : host.configured.allowsActions == true
+        return (PolicyHost(name: host.name, zone: host.configured.zone, allowsActions: isAllowed), host.actuatorHost)
+    }
+
+    private var storeOptions: SampleStoreOptions {
+        var options = SampleStoreOptions()
+        options.retention = retention.duration
+        options.retentionBytes = retentionSize?.bytes
+        return options
+    }
+
+    /// Reads the hosts anew at each SIGHUP; a mistake changes nothing.
+    private func reload(_ watch: FleetWatch, _ logger: Logger) async {
+        for await _ in await UnixSignalsSequence(trapping: .sighup) {
+            watch.reloadParts()
+            do {
+                let watched = try hosts.hosts()
+                watch.setHosts(watched)
+                logger.info("configuration read again: \(watched.count) host\(watched.count == 1 ? "" : "s")")
+            } catch {
+                logger.error("the configuration stays as it was: \((error as? Failure)?.message ?? "\(error)")")
+            }
+        }
     }
 }

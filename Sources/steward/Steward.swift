@@ -19,9 +19,9 @@ struct Steward: ParsableCommand {
             """,
         version: stewardVersion,
         subcommands: [
-            Serve.self, Host.self, Tag.self, Migrate.self, Drain.self, Cordon.self, Uncordon.self, PlanCommand.self,
-            PolicyCommand.self, PlansCommand.self, Approve.self, Reject.self, DisarmCommand.self, ArmCommand.self, ScaleCommand.self,
-            Adopt.self,
+            Serve.self, Host.self, Tag.self, Record.self, Capture.self, Migrate.self, Resume.self, Drain.self, Cordon.self, Uncordon.self,
+            Balance.self, PlanCommand.self, ConfirmDead.self, Disarm.self, Arm.self, StoreCommand.self, PolicyCommand.self,
+            PlansCommand.self, Approve.self, Reject.self, ScaleCommand.self, Adopt.self,
         ])
 }
 

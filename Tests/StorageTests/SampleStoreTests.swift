@@ -129,19 +129,139 @@ struct SampleStoreTests {
     func flippedBit() throws {
         let temporary = TemporaryFolder()
         try SampleStoreTests.fill(temporary.path, ticks: 400)
+        try SampleStoreTests.fill(temporary.path, ticks: 400, guest: 2)
         let file = temporary.path + "/samples-00000001.db"
         try SampleStoreTests.sql(
             file, "UPDATE segment SET data = substr(data,1,length(data)-3) || x'ff' || substr(data,length(data)-1) WHERE id=1")
         let store = try SampleStore.open(folder: DataFolder(path: temporary.path))
+        let other = try store.lines([LabelMatcher("uuid", equals: "g2")])
+        #expect(other.count == 6 && store.damages.isEmpty)
+        let lines = try store.lines()
+        #expect(other.allSatisfy(lines.contains))
+        // Only the columns whose frame is damaged are missing.
+        #expect(lines.count < 12)
+        #expect(store.damages.map(\.file) == ["samples-00000001.db"] && store.damages.map(\.segment) == [1])
         let damages = try store.verify()
         #expect(damages.map(\.file) == ["samples-00000001.db"])
         #expect(damages.map(\.segment) == [1])
     }
 
-    static func fill(_ path: String, ticks: Int) throws {
+    @Test(
+        "a garbage file is named, left alone and not written to; what is no file of ours is ignored",
+        arguments: ["samples-00000001.db", "samples-00000009.db", "rollup-5m-00000001.db"])
+    func garbageFile(name: String) throws {
+        let temporary = TemporaryFolder()
+        try SampleStoreTests.fill(temporary.path, ticks: 100, guest: 2)
+        let garbage = Data((0..<9000).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 3) })
+        try garbage.write(to: URL(fileURLWithPath: temporary.path + "/" + name))
+        try Data("hello".utf8).write(to: URL(fileURLWithPath: temporary.path + "/samples-notes.db"))
+        try SampleStoreTests.fill(temporary.path, ticks: 100, guest: 3)
+        let store = try SampleStore.open(folder: DataFolder(path: temporary.path))
+        #expect(store.damages.map(\.file) == [name])
+        #expect(try store.verify().map(\.file) == [name])
+        #expect(try store.lines([LabelMatcher("uuid", equals: "g3")]).count == 6)
+        #expect(try store.lines([LabelMatcher("uuid", equals: "g2")]).count == (name == "samples-00000001.db" ? 0 : 6))
+        #expect(try Data(contentsOf: URL(fileURLWithPath: temporary.path + "/" + name)) == garbage)
+    }
+
+    @Test("a garbage head.db is refused, with its name")
+    func garbageHead() throws {
+        let temporary = TemporaryFolder()
+        try SampleStoreTests.fill(temporary.path, ticks: 10)
+        try Data(repeating: 0x5a, count: 8192).write(to: URL(fileURLWithPath: temporary.path + "/head.db"))
+        let error = #expect(throws: StorageError.self) { _ = try SampleStore.open(folder: DataFolder(path: temporary.path)) }
+        #expect(error?.reason == .damaged && error?.description.contains("head.db") == true)
+    }
+
+    @Test("a clock that is set back or forward by an hour loses no reading")
+    func steppedClock() throws {
+        let temporary = TemporaryFolder()
+        let store = try SampleStore.open(folder: DataFolder(path: temporary.path))
+        let schema = SourceSchema(labels: LabelSet([Label("host", "h")]), columns: [Column(metric: "n")])
+        var expected: [Int64: UInt64] = [:]
+        var clock: Int64 = 1_000_000_000
+        for tick in 0..<900 {
+            clock += 10_000
+            if tick == 300 { clock -= 3_600_007 }
+            if tick == 600 { clock += 7_200_000 }
+            expected[clock] = UInt64(tick)
+            store.appendWaiting([SourceTick(schema: schema, time: Timestamp(milliseconds: clock), bits: [UInt64(tick)])])
+            if tick % 170 == 0 { try store.seal(now: Timestamp(milliseconds: clock), everything: true) }
+        }
+        var run = SampleRun()
+        try store.select(SeriesSelection(matchers: [], from: Timestamp(milliseconds: 0), through: Timestamp(milliseconds: .max))) {
+            _, one in
+            run = one
+            return true
+        }
+        #expect(run.milliseconds == expected.keys.sorted())
+        #expect(run.values == run.milliseconds.map { Double(expected[$0] ?? 0) })
+        #expect(store.counters.lateReadings > 0 && store.counters.duplicateReadings == 0)
+    }
+
+    @Test("under a reader that keeps a snapshot the write-ahead log stays below 64 MiB, and the snapshot answers as it did")
+    func boundedLog() throws {
+        let temporary = TemporaryFolder()
+        var options = SampleStoreOptions()
+        options.syncInterval = .seconds(3600)
+        let store = try SampleStore.open(folder: DataFolder(path: temporary.path), options: options)
+        let schema = SourceSchema(
+            labels: LabelSet([Label("host", "h")]), columns: (0..<4000).map { Column(metric: "n\($0)") })
+        var dice = SampleDice(seed: 4)
+        func write(_ ticks: Range<Int>) throws -> Int {
+            var largest = 0
+            for tick in ticks {
+                let bits = schema.columns.map { _ in dice.next() }
+                store.appendWaiting([SourceTick(schema: schema, time: Timestamp(seconds: Int64(tick)), bits: bits)])
+                if tick % 100 == 0 { try store.flush() }
+                let attributes = try? FileManager.default.attributesOfItem(atPath: temporary.path + "/head.db-wal")
+                largest = max(largest, attributes?[.size] as? Int ?? 0)
+            }
+            return largest
+        }
+        _ = try write(1..<10)
+        let snapshot = store.snapshot()
+        let before = try snapshot.lines([LabelMatcher("__name__", equals: "n7")])
+        // Some 150 MiB of rows that no compression makes smaller.
+        let largest = try write(10..<4000)
+        #expect(largest > 16 << 20 && largest < 64 << 20, "\(largest)")
+        #expect(try snapshot.lines([LabelMatcher("__name__", equals: "n7")]) == before)
+    }
+
+    @Test("guests that come and go leave nothing behind once their samples are gone")
+    func churn() throws {
+        let temporary = TemporaryFolder()
+        var options = SampleStoreOptions()
+        options.partitionSpan = .seconds(600)
+        options.retention = .seconds(1800)
+        options.makesRollups = false
+        let store = try SampleStore.open(folder: DataFolder(path: temporary.path), options: options)
+        var most = 0
+        for round in 0..<60 {
+            let guests = (0..<40).map { guest in
+                SourceSchema(
+                    labels: LabelSet([Label("host", "h"), Label("uuid", "r\(round)-\(guest)")]),
+                    columns: [Column(metric: "n"), Column(metric: "m")])
+            }
+            for tick in 0..<20 {
+                let time = Timestamp(seconds: Int64(round * 300 + tick * 15))
+                store.appendWaiting(guests.map { SourceTick(schema: $0, time: time, bits: [UInt64(tick), 1]) })
+            }
+            let now = Timestamp(seconds: Int64(round * 300 + 300))
+            try store.seal(now: now, everything: true)
+            try store.retain(now: now)
+            most = max(most, store.stats().sources)
+        }
+        // Retention, two files that it cannot take yet, and the one at hand: 12 rounds of 40.
+        #expect(most <= 480, "\(most)")
+        #expect(try store.verify() == [])
+        #expect(store.stats().oldest ?? Timestamp(seconds: 0) > Timestamp(seconds: 14_000))
+    }
+
+    static func fill(_ path: String, ticks: Int, guest: Int = 1) throws {
         let store = try SampleStore.open(folder: DataFolder(path: path))
         var dice = SampleDice(seed: 3)
-        let schema = SampleStoreTests.schema(host: 1, guest: 1, disks: 2)
+        let schema = SampleStoreTests.schema(host: 1, guest: guest, disks: 2)
         for tick in 1...ticks {
             let bits = SampleStoreTests.bits(schema, time: Int64(tick), dice: &dice)
             store.appendWaiting([SourceTick(schema: schema, time: Timestamp(seconds: Int64(tick)), bits: bits)])
@@ -192,15 +312,17 @@ struct SampleStoreTests {
         let temporary = TemporaryFolder()
         var options = SampleStoreOptions()
         options.partitionSpan = .seconds(300)
-        options.retention = .seconds(100_000)
+        options.retention = .seconds(2000)
         let store = try SampleStore.open(folder: DataFolder(path: temporary.path), options: options)
         let schema = SourceSchema(labels: LabelSet([Label("host", "h")]), columns: [Column(metric: "number"), Column(metric: "other")])
         let isDone = Flag()
+        let published = Flag()
         try await withThrowingTaskGroup(of: Int.self) { group in
             group.addTask {
                 for second in 1...6000 {
                     let time = Timestamp(seconds: Int64(second))
                     store.appendWaiting([SourceTick(schema: schema, time: time, bits: [UInt64(second), 5])])
+                    published.count = second
                     if second % 60 == 0 { try store.seal(now: time, everything: true) }
                     if second % 300 == 0 { try store.retain(now: time) }
                 }
@@ -214,11 +336,16 @@ struct SampleStoreTests {
                     let selection = SeriesSelection(
                         matchers: [LabelMatcher("__name__", equals: "number")], from: Timestamp(seconds: 0),
                         through: Timestamp(seconds: 9999))
+                    let before = published.count
                     try store.select(selection) { _, run in
                         seen = run.values
                         return true
                     }
-                    #expect(seen == (0..<seen.count).map { Double($0 + 1) })
+                    // Without a gap or a double, up to at least what was published before, back to at least what is kept.
+                    let first = seen.first ?? 1
+                    #expect(seen == (0..<seen.count).map { first + Double($0) })
+                    #expect(Int(seen.last ?? 0) >= before)
+                    #expect(Int(first) <= max(1, Int(seen.last ?? 0) - 2000))
                     queries += 1
                 }
                 return queries
@@ -226,6 +353,7 @@ struct SampleStoreTests {
             try await group.waitForAll()
         }
         #expect(try store.lines().count == 2)
+        #expect(try #require(store.stats().oldest) > Timestamp(seconds: 3000), "retention took part in the race")
     }
 }
 
@@ -233,6 +361,11 @@ struct SampleStoreTests {
 final class Flag: @unchecked Sendable {
     private let lock = NSLock()
     private var value = false
+    private var number = 0
+    var count: Int {
+        get { lock.withLock { number } }
+        set { lock.withLock { number = newValue } }
+    }
     var isRaised: Bool { lock.withLock { value } }
     func raise() { lock.withLock { value = true } }
 }

@@ -21,9 +21,15 @@ public enum Brake {
         public var startedAt: Duration
         /// The last fence of another host.
         public var lastFence: Duration?
+        /// How long we are quiet after our own start.
+        public var quietAfterStart: Duration
 
         /// A situation.
-        public init(states: [HostState], witnessAnswers: Bool?, now: Duration, startedAt: Duration, lastFence: Duration? = nil) {
+        public init(
+            states: [HostState], witnessAnswers: Bool?, now: Duration, startedAt: Duration, lastFence: Duration? = nil,
+            quietAfterStart: Duration = Brake.quietAfterStart
+        ) {
+            self.quietAfterStart = quietAfterStart
             self.states = states
             self.witnessAnswers = witnessAnswers
             self.now = now
@@ -54,7 +60,9 @@ public enum Brake {
             return "with \(count) hosts a gateway or witness must answer us, and none is named"
         }
         let age = situation.now - situation.startedAt
-        if age < quietAfterStart { return "Steward started \(spoken(age)) ago; quiet for \(spoken(quietAfterStart))" }
+        if age < situation.quietAfterStart {
+            return "Steward started \(spoken(age)) ago; quiet for \(spoken(situation.quietAfterStart))"
+        }
         if let last = situation.lastFence, situation.now - last < quietBetweenFences {
             return "another host was fenced \(spoken(situation.now - last)) ago; quiet for \(spoken(quietBetweenFences))"
         }
