@@ -68,7 +68,10 @@ public enum SeedImage {
             while padded.count + space.count <= length { padded += space }
             return padded + [UInt8](repeating: 0, count: length - padded.count)
         }
-        bytes += text("", 32) + text("cidata", 32) + [UInt8](repeating: 0, count: 8)
+        // Joliet's label ends in zeros, as genisoimage writes it: busybox takes spaces for a part of the name.
+        let unicodeLabel = "cidata".utf8.flatMap { [0, $0] }
+        let label = isJoliet ? unicodeLabel + [UInt8](repeating: 0, count: 32 - unicodeLabel.count) : text("cidata", 32)
+        bytes += text("", 32) + label + [UInt8](repeating: 0, count: 8)
         bytes += both32(sectors)
         // The escape sequence for UCS-2 level 3 marks a Joliet descriptor.
         bytes += (isJoliet ? [0x25, 0x2F, 0x45] : [0, 0, 0]) + [UInt8](repeating: 0, count: 29)

@@ -16,7 +16,9 @@ extension PolicyPart {
     /// A request of the control socket, whose last word says who asks.
     func answer(_ words: [String]) -> String {
         let user = words.last ?? "somebody"
-        logger.info("command of \(user): \(words.dropLast().joined(separator: " "))")
+        if !["list", "explain", "plans"].contains(words.first) {
+            logger.info("command of \(user): \(words.dropLast().joined(separator: " "))")
+        }
         let answer = answer(Array(words.dropLast()), user: user)
         return answer.code == 0 ? answer.text : "error\t" + answer.text.prefix { $0 != "\n" }
     }
