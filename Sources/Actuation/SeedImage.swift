@@ -68,9 +68,9 @@ public enum SeedImage {
             while padded.count + space.count <= length { padded += space }
             return padded + [UInt8](repeating: 0, count: length - padded.count)
         }
-        // Joliet's label ends in zeros, as genisoimage writes it: busybox takes spaces for a part of the name.
-        let unicodeLabel = "cidata".utf8.flatMap { [0, $0] }
-        let label = isJoliet ? unicodeLabel + [UInt8](repeating: 0, count: 32 - unicodeLabel.count) : text("cidata", 32)
+        // "cidata" in UCS-2. Joliet's label ends in zeros, as genisoimage writes it: busybox takes spaces for a part of the name.
+        let unicodeLabel: [UInt8] = [0, 99, 0, 105, 0, 100, 0, 97, 0, 116, 0, 97]
+        let label: [UInt8] = isJoliet ? unicodeLabel + [UInt8](repeating: 0, count: 32 - unicodeLabel.count) : text("cidata", 32)
         bytes += text("", 32) + label + [UInt8](repeating: 0, count: 8)
         bytes += both32(sectors)
         // The escape sequence for UCS-2 level 3 marks a Joliet descriptor.

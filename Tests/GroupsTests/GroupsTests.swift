@@ -49,7 +49,7 @@ private struct Stage {
             host.images = [ImageSight(name: "debian", pool: "default", path: "/images/debian", capacity: gibibyte)]
             return host
         }
-        for index in 0..<number { add(guest(UInt64(index + 1)), on: "h\(index % count + 1)") }
+        for index in 0..<number { add(guest(UInt64(index + 1)), on: HostName("h\(index % count + 1)")) }
     }
 
     mutating func add(_ id: GuestID, on host: HostName, isActive: Bool = true) {
