@@ -44,7 +44,8 @@ public enum SeedImage {
             places.append((file, next))
             next += max(1, (file.text.utf8.count + sector - 1) / sector)
         }
-        var image = [UInt8](repeating: 0, count: next * sector)
+        // Padding as genisoimage adds it: readers that look at the end of a disk first (busybox) give up on one under 64 KiB.
+        var image = [UInt8](repeating: 0, count: (next + 150) * sector)
         func put(_ bytes: [UInt8], at place: Int) { image.replaceSubrange(place * sector..<place * sector + bytes.count, with: bytes) }
         put(descriptor(isJoliet: false, sectors: next), at: 16)
         put(descriptor(isJoliet: true, sectors: next), at: 17)
