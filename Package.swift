@@ -41,6 +41,7 @@ let package = Package(
     ],
     // One section a room, sorted: C modules, rooms, executables, tests.
     targets: [
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
         .target(name: "CZlib", linkerSettings: [.linkedLibrary("z")]),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
@@ -52,6 +53,7 @@ let package = Package(
         .target(name: "Exposition", dependencies: ["Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
         .target(name: "Fencing", dependencies: ["Fleet"], swiftSettings: settings),
         .target(name: "Fleet", swiftSettings: settings),
+        .target(name: "Groups", dependencies: ["Decisions", "Fleet", "Plans"], swiftSettings: settings),
         .target(name: "Gzip", dependencies: ["CZlib"], swiftSettings: settings),
         .target(name: "HTTPServer", dependencies: [httpTypes, hummingbird, logging, nioCore], swiftSettings: settings),
         .target(name: "JournalStorage", dependencies: ["Fleet", "Plans", crypto, grdb, grdbSQLite], swiftSettings: settings),
@@ -67,13 +69,14 @@ let package = Package(
         .target(name: "Storage", dependencies: ["Fleet", "TimeSeries", grdbSQLite], swiftSettings: settings),
         .target(name: "Threads", dependencies: ["Fleet"], swiftSettings: settings),
         .target(name: "TimeSeries", dependencies: ["CZstd", "Fleet"], swiftSettings: settings),
+        .target(name: "Webhooks", dependencies: ["CCurl", "Fleet", "Plans", crypto], swiftSettings: settings),
 
         .executableTarget(
             name: "steward",
             dependencies: [
-                "Actuation", "Collection", "Decisions", "Exposition", "Fencing", "Fleet", "HTTPServer", "JournalStorage", "LedgerStorage",
+                "Actuation", "Collection", "Decisions", "Exposition", "Fencing", "Fleet", "Groups", "HTTPServer", "JournalStorage", "LedgerStorage",
                 "Libvirt", "MeterFeed", "Metering", "OperatorFiles", "Operations", "Plans", "PromQL", "PrometheusAPI", "Storage", "Threads",
-                "TimeSeries",
+                "TimeSeries", "Webhooks",
                 argumentParser, logging, serviceLifecycle,
                 unixSignals,
             ], swiftSettings: settings),
@@ -98,6 +101,7 @@ let package = Package(
         .testTarget(name: "ExpositionTests", dependencies: ["Exposition", "Fleet", "Gzip", "TimeSeries"], swiftSettings: settings),
         .testTarget(name: "FencingTests", dependencies: ["Fencing"], swiftSettings: settings),
         .testTarget(name: "FleetTests", dependencies: ["Fleet"], swiftSettings: settings),
+        .testTarget(name: "GroupsTests", dependencies: ["Decisions", "Fleet", "Groups", "Plans"], swiftSettings: settings),
         .testTarget(name: "GzipTests", dependencies: ["Gzip"], swiftSettings: settings),
         .testTarget(name: "HTTPServerTests", dependencies: ["HTTPServer"], swiftSettings: settings),
         .testTarget(
@@ -120,5 +124,6 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "TimeSeriesTests", dependencies: ["Fleet", "TimeSeries"], swiftSettings: settings),
+        .testTarget(name: "WebhooksTests", dependencies: ["Fleet", "Plans", "Webhooks"], swiftSettings: settings),
     ]
 )

@@ -44,7 +44,8 @@ public enum SeedImage {
             places.append((file, next))
             next += max(1, (file.text.utf8.count + sector - 1) / sector)
         }
-        var image = [UInt8](repeating: 0, count: next * sector)
+        // Padding as genisoimage adds it: readers that look at the end of a disk first (busybox) give up on one under 64 KiB.
+        var image = [UInt8](repeating: 0, count: (next + 150) * sector)
         func put(_ bytes: [UInt8], at place: Int) { image.replaceSubrange(place * sector..<place * sector + bytes.count, with: bytes) }
         put(descriptor(isJoliet: false, sectors: next), at: 16)
         put(descriptor(isJoliet: true, sectors: next), at: 17)
@@ -68,7 +69,10 @@ public enum SeedImage {
             while padded.count + space.count <= length { padded += space }
             return padded + [UInt8](repeating: 0, count: length - padded.count)
         }
-        bytes += text("", 32) + text("cidata", 32) + [UInt8](repeating: 0, count: 8)
+        // "cidata" in UCS-2. Joliet's label ends in zeros, as genisoimage writes it: busybox takes spaces for a part of the name.
+        let unicodeLabel: [UInt8] = [0, 99, 0, 105, 0, 100, 0, 97, 0, 116, 0, 97]
+        let label: [UInt8] = isJoliet ? unicodeLabel + [UInt8](repeating: 0, count: 32 - unicodeLabel.count) : text("cidata", 32)
+        bytes += text("", 32) + label + [UInt8](repeating: 0, count: 8)
         bytes += both32(sectors)
         // The escape sequence for UCS-2 level 3 marks a Joliet descriptor.
         bytes += (isJoliet ? [0x25, 0x2F, 0x45] : [0, 0, 0]) + [UInt8](repeating: 0, count: 29)

@@ -26,6 +26,10 @@ struct ServePart: Sendable {
     var routes: [WebRoute] = []
     /// Hears of the hosts, before the lanes do.
     var hostsChanged: @Sendable ([WatchedHost]) -> Void = { _ in }
+    /// Reads its files anew.
+    var reload: @Sendable () -> Void = {}
+    /// Begins it, when collecting does.
+    var start: @Sendable () -> Void = {}
     /// Ends it; what it holds is on the disk when this returns.
     var close: @Sendable () -> Void = {}
 }
@@ -81,6 +85,7 @@ final class FleetWatch: Sendable {
         startThread(named: "libvirt events") { runtime.runEventLoop() }
         startThread(named: "lanes") { [lanes] in lanes.run() }
         history?.start()
+        for part in parts { part.start() }
         if history != nil { startThread(named: "own figures") { [self] in keepOwnFigures() } }
     }
 
@@ -103,6 +108,9 @@ final class FleetWatch: Sendable {
             })
         for host in gone { history?.forget(host, at: now) }
     }
+
+    /// Lets the parts read their files anew.
+    func reloadParts() { for part in parts { part.reload() } }
 
     /// Ends the lanes and the parts, and commits what waits.
     func close() {

@@ -1,3 +1,4 @@
+import Actuation
 import ArgumentParser
 import Collection
 import Exposition
@@ -6,6 +7,7 @@ import Glibc
 import HTTPServer
 import Libvirt
 import Logging
+import OperatorFiles
 import ServiceLifecycle
 import Storage
 import Threads
@@ -61,12 +63,26 @@ struct Serve: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("The billing folder, for GET /api/v1/usage.", valueName: "DIR"))
     var billing = UsageOptions.standardBilling
+    @Option(
+        help: ArgumentHelp(
+            "The folder of policies to evaluate on the fleet.",
+            discussion: "Needs --data. A policy acts only where its mode says so, and only on hosts that allow actions.", valueName: "DIR"))
+    var policies: String?
+
+    @Flag(help: "Allow policies to act on hosts given by --connect; in --config each host says 'allow-actions: true'.")
+    var allowActions = false
 
     @OptionGroup(title: "Acting when a host dies") var evacuation: EvacuationOptions
 
     func validate() throws {
         if evacuation.evacuate, data == nil {
             throw ValidationError("--evacuate needs --data: plans are written down before they are carried out")
+        }
+        if policies != nil, data == nil {
+            throw ValidationError("--policies needs --data: plans are written down before they are carried out")
+        }
+        if policies != nil, evacuation.evacuate {
+            throw ValidationError("--policies and --evacuate cannot share a data folder yet; run two servers, each with its own --data")
         }
         guard interval.duration >= .milliseconds(200) else {
             throw ValidationError("--interval \(interval.duration.operatorText) is under 200ms; libvirt would be busy with nothing else")
@@ -120,7 +136,19 @@ struct Serve: AsyncParsableCommand {
         }
         parts.append(try MeterPart(folder: folder, clock: context.clock, logger: context.logger).servePart(billing: billing))
         parts.append(QueryRoutes.part(history.store, clock: context.clock, retention: retention.duration.operatorText))
+        guard let policies else { return parts }
+        let clock = context.clock
+        let part = try PolicyPart.make(
+            folder: policies, data: folder, hosts: watched.map(policyHost), runtime: context.runtime, interval: interval.duration,
+            clock: { clock.now() }, logger: context.logger,
+            own: PolicyQueries.answering(interval: interval.duration) { history.store })
+        parts.append(part.servePart(policyHost))
         return parts
+    }
+
+    private func policyHost(_ host: WatchedHost) -> (policy: PolicyHost, actuator: ActuatorHost) {
+        let isAllowed = hosts.config == nil ? allowActions : host.configured.allowsActions == true
+        return (PolicyHost(name: host.name, zone: host.configured.zone, allowsActions: isAllowed), host.actuatorHost)
     }
 
     private var storeOptions: SampleStoreOptions {
@@ -133,6 +161,7 @@ struct Serve: AsyncParsableCommand {
     /// Reads the hosts anew at each SIGHUP; a mistake changes nothing.
     private func reload(_ watch: FleetWatch, _ logger: Logger) async {
         for await _ in await UnixSignalsSequence(trapping: .sighup) {
+            watch.reloadParts()
             do {
                 let watched = try hosts.hosts()
                 watch.setHosts(watched)

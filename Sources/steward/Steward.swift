@@ -22,7 +22,7 @@ struct Steward: ParsableCommand {
             Serve.self, Host.self, Query.self, Tag.self, Record.self, Capture.self, Migrate.self, Resume.self, Drain.self, Cordon.self,
             Uncordon.self,
             Balance.self, PlanCommand.self, ConfirmDead.self, Disarm.self, Arm.self, StoreCommand.self, Usage.self, PriceCommand.self,
-            HookCommand.self,
+            HookCommand.self, PolicyCommand.self, PlansCommand.self, Approve.self, Reject.self, ScaleCommand.self, Adopt.self,
         ])
 }
 

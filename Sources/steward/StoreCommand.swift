@@ -36,7 +36,7 @@ struct DataOptions: ParsableArguments {
 }
 
 /// A line on a terminal that says how far a long command is; nothing where standard error is no terminal.
-struct ProgressBar {
+struct StoreProgress {
     private let title: String
     private let total: Int
     private let isShown = isatty(STDERR_FILENO) == 1

@@ -68,7 +68,7 @@ struct StoreVerify: ParsableCommand {
 
     func run() throws {
         let store = try data.openStore()
-        var bar = ProgressBar("verifying", total: store.stats().segments)
+        var bar = StoreProgress("verifying", total: store.stats().segments)
         let damages: [StoreDamage]
         do throws(StorageError) {
             damages = try store.verify { done, _ in

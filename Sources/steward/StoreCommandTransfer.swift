@@ -58,7 +58,7 @@ struct StoreImport: ParsableCommand {
     }
 
     private func importText(_ file: String, _ store: SampleStore) throws -> (Int, Int) {
-        var bar = ProgressBar(file, total: fileBytes(file))
+        var bar = StoreProgress(file, total: fileBytes(file))
         defer { bar.clear() }
         do throws(SampleImportError) {
             let report = try store.importOpenMetrics(path: file, milliseconds: format == .prometheus) { bytes in
@@ -177,7 +177,7 @@ struct StoreBackup: ParsableCommand {
     func run() throws {
         let store = try data.openStore()
         defer { store.close() }
-        var bar = ProgressBar("copying", total: 1000)
+        var bar = StoreProgress("copying", total: 1000)
         do throws(StorageError) {
             let bytes = try store.backup(to: folder) { done, of in
                 bar.show(of == 0 ? 1000 : done * 1000 / of)

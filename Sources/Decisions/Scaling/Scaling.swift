@@ -313,7 +313,18 @@ struct Chain {
         return min(Scaling.breakerPauseMaximum, Scaling.breakerPause * (1 << doublings)) - (input.now.uptime - last)
     }
 
-    mutating func victims(count wanted: Int) -> [GuestID] {
+    mutating func victims(count excess: Int) -> [GuestID] {
+        guard excess > 0 else { return [] }
+        // Members on hosts that do not answer count as capacity when growing; when shrinking they may be gone already.
+        let unseen = input.members.count { $0.state == .unknown }
+        let wanted = max(0, excess - unseen)
+        if wanted < excess {
+            stages.append(
+                StageRecord(
+                    stage: .victims, before: count.capacity - excess, after: count.capacity - wanted,
+                    reason: "\(counted(unseen, "member")) on hosts that do not answer may be gone: fewer are stopped",
+                    remedy: "an answer of those hosts"))
+        }
         guard wanted > 0 else { return [] }
         let chosen = Victims.choose(wanted, policy: policy, input: input)
         if chosen.count < wanted {

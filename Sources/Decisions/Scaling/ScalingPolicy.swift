@@ -31,6 +31,8 @@ public struct ScalingPolicy: Hashable, Sendable {
     public var victims: [VictimOrder] = [.unhealthy, .crowdedZone, .newest]
     /// How long a victim may drain.
     public var drain = Duration.seconds(120)
+    /// How long the disk of a stopped member can be had back.
+    public var quarantine = Duration.seconds(86_400)
     /// Whether unhealthy members are replaced.
     public var replacesUnhealthy = false
     /// The most that the group may cost in an hour.
@@ -77,6 +79,10 @@ public struct MemberTemplate: Hashable, Sendable {
     public var zones: [String]
     /// The path of the cloud-init user data, relative to the policy file.
     public var userData: String?
+    /// The path of domain XML to complete, relative to the policy file; nil for the standard one.
+    public var domain: String?
+    /// The network (`10.0.0.0/16`) whose addresses follow from the lowest bits of the first MAC address; nil where they do not.
+    public var addressFromMAC: String?
 
     /// A template.
     public init(

@@ -18,6 +18,22 @@ public struct LoadedAlert: Sendable {
     public let place: SourcePlace
 }
 
+/// A receiver of notices, as a document describes it.
+public struct LoadedWebhook: Sendable {
+    /// The name by which policies call it.
+    public let name: String
+    /// The URL.
+    public let url: String
+    /// The file with its secrets, one a line, the newest first; nil where what is sent is not signed.
+    public let secretFile: String?
+    /// A file of certificates to trust instead of the system's.
+    public let certificateFile: String?
+    /// How long one attempt may take.
+    public let timeout: Duration
+    /// Where the document begins.
+    public let place: SourcePlace
+}
+
 /// Every policy and alert of some files, or what is wrong with them.
 ///
 /// All or nothing: where any diagnostic is an error, nothing of the set is to be used and the last good set stays.
@@ -26,6 +42,8 @@ public struct PolicySet: Sendable {
     public let policies: [LoadedPolicy]
     /// The alert rules, in the order of the files.
     public let alerts: [LoadedAlert]
+    /// The receivers of notices, in the order of the files.
+    public let webhooks: [LoadedWebhook]
     /// Errors and warnings, by place.
     public let diagnostics: [Diagnostic]
     /// Whether the set may be used.
@@ -50,13 +68,14 @@ public enum PolicyFiles {
         }
     }
 
-    /// Reads files of `policy:` and `alert:` documents; all diagnostics at once, sorted by place.
+    /// Reads files of `policy:`, `alert:` and `webhook:` documents; all diagnostics at once, sorted by place.
     ///
     /// `flaw` says what is wrong with a query, or nil; the caller gives the PromQL parser's word.
     public static func read(_ files: [File], flaw: @escaping (String) -> String? = { _ in nil }) -> PolicySet {
         var problems = YamlProblems()
         var policies: [LoadedPolicy] = []
         var alerts: [LoadedAlert] = []
+        var webhooks: [LoadedWebhook] = []
         for file in files {
             for root in documents(file, &problems) {
                 guard var mapping = root.mapping("a policy or alert", &problems) else { continue }
@@ -69,17 +88,20 @@ public enum PolicyFiles {
                         PolicyLint.check(policy, at: mapping.place, &problems)
                         policies.append(LoadedPolicy(policy: policy, place: mapping.place))
                     }
+                } else if mapping.has("webhook") {
+                    if let webhook = PolicyReader(flaw: flaw).webhook(&mapping, &problems) { webhooks.append(webhook) }
                 } else {
                     problems.error(
-                        "a document begins with 'policy:' or 'alert:'", at: mapping.place,
-                        suggestion: mapping.entries.first.flatMap { nearest(to: $0.key, among: ["policy", "alert"]) }.map {
+                        "a document begins with 'policy:', 'alert:' or 'webhook:'", at: mapping.place,
+                        suggestion: mapping.entries.first.flatMap { nearest(to: $0.key, among: ["policy", "alert", "webhook"]) }.map {
                             "did you mean '\($0)'?"
                         })
                 }
             }
         }
         PolicyLint.conflicts(policies, alerts, &problems)
-        return PolicySet(policies: policies, alerts: alerts, diagnostics: problems.sorted)
+        PolicyLint.webhooks(webhooks, policies, alerts, &problems)
+        return PolicySet(policies: policies, alerts: alerts, webhooks: webhooks, diagnostics: problems.sorted)
     }
 
     /// The documents of a file, each with its true lines: a line that begins with `---` always begins a document.

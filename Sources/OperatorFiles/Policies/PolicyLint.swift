@@ -44,6 +44,33 @@ enum PolicyLint {
         if case .average = target.goal { policy.min <= 2 } else { false }
     }
 
+    /// Receivers that are described twice, or by nobody.
+    static func webhooks(
+        _ webhooks: [LoadedWebhook], _ policies: [LoadedPolicy], _ alerts: [LoadedAlert], _ problems: inout YamlProblems
+    ) {
+        var known: [String: SourcePlace] = [:]
+        for webhook in webhooks {
+            if let first = known[webhook.name] {
+                problems.error("webhook '\(webhook.name)' is also at \(first)", at: webhook.place, suggestion: "remove one of them")
+            } else {
+                known[webhook.name] = webhook.place
+            }
+        }
+        // Single files may be checked without the rest of their folder.
+        guard !webhooks.isEmpty else { return }
+        func look(_ name: String, _ place: SourcePlace) {
+            guard known[name] == nil else { return }
+            problems.warning(
+                "no document says where the webhook '\(name)' is, so nobody is told", at: place,
+                suggestion: nearest(to: name, among: known.keys.sorted()).map { "did you mean '\($0)'?" })
+        }
+        for loaded in policies {
+            for recipient in loaded.policy.notify { look(recipient.webhook, loaded.place) }
+            if case .webhook(let name) = loaded.policy.via { look(name, loaded.place) }
+        }
+        for loaded in alerts { for name in loaded.alert.webhooks { look(name, loaded.place) } }
+    }
+
     /// Two documents that claim the same name or the same group.
     static func conflicts(_ policies: [LoadedPolicy], _ alerts: [LoadedAlert], _ problems: inout YamlProblems) {
         var names: [String: SourcePlace] = [:]

@@ -45,6 +45,28 @@ struct PolicyReader {
         return AlertRule(name: name, query: query, holdsFor: holdsFor ?? .zero, webhooks: hooks)
     }
 
+    func webhook(_ mapping: inout YamlMapping, _ problems: inout YamlProblems) -> LoadedWebhook? {
+        let name = mapping.required("webhook", &problems)?.text("webhook", &problems)
+        let node = mapping.required("url", &problems)
+        let url = node?.text("url", &problems)
+        if let node, let url, !url.hasPrefix("http://"), !url.hasPrefix("https://") {
+            problems.error("url is '\(url)', which is no URL", at: node.place, suggestion: "write https://HOST/PATH")
+        }
+        let secret = mapping.optional("secret_file")?.text("secret_file", &problems)
+        if secret == nil {
+            problems.warning(
+                "no 'secret_file': what is sent is not signed", at: mapping.place,
+                suggestion: "make one with: echo whsec_$(openssl rand -base64 32)")
+        }
+        let certificates = mapping.optional("ca_file")?.text("ca_file", &problems)
+        let timeout = mapping.optional("timeout")?.duration("timeout", in: .seconds(1) ... .seconds(60), &problems)
+        let place = mapping.place
+        mapping.refuseUnknown(&problems)
+        guard let name, let url else { return nil }
+        return LoadedWebhook(
+            name: name, url: url, secretFile: secret, certificateFile: certificates, timeout: timeout ?? .seconds(15), place: place)
+    }
+
     private func query(_ node: YamlNode, _ problems: inout YamlProblems) -> String? {
         guard let text = node.text("query", &problems) else { return nil }
         if let flaw = flaw(text) { problems.error("the query cannot be read: \(flaw)", at: node.place) }
@@ -127,6 +149,8 @@ struct PolicyReader {
         template.securityGroups = words("security_groups", &mapping, &problems)
         template.zones = words("zones", &mapping, &problems)
         template.userData = mapping.optional("user_data")?.text("user_data", &problems)
+        template.domain = mapping.optional("domain")?.text("domain", &problems)
+        template.addressFromMAC = mapping.optional("address_from_mac")?.text("address_from_mac", &problems)
         mapping.refuseUnknown(&problems)
         return image == nil || type == nil ? nil : template
     }
@@ -303,6 +327,9 @@ struct PolicyReader {
         guard var mapping = node.mapping("scale_in", &problems) else { return }
         direction(&mapping, &policy.scaleIn, &problems)
         if let drain = mapping.optional("drain")?.duration("drain", &problems) { policy.drain = drain }
+        if let time = mapping.optional("quarantine")?.duration("quarantine", in: .zero ... .seconds(90 * 86_400), &problems) {
+            policy.quarantine = time
+        }
         if let node = mapping.optional("victim"), let items = node.list("victim", maximum: 10, &problems) {
             policy.victims = items.compactMap { $0.choice("victim", VictimOrder.allCases.map { ($0.rawValue, $0) }, &problems) }
         }
