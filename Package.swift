@@ -74,7 +74,8 @@ let package = Package(
         .executableTarget(
             name: "steward",
             dependencies: [
-                "Actuation", "Collection", "Decisions", "Exposition", "Fencing", "Fleet", "Groups", "HTTPServer", "JournalStorage", "LedgerStorage",
+                "Actuation", "Collection", "Decisions", "Exposition", "Fencing", "Fleet", "Groups", "HTTPServer", "JournalStorage",
+                "LedgerStorage",
                 "Libvirt", "MeterFeed", "Metering", "OperatorFiles", "Operations", "Plans", "PromQL", "PrometheusAPI", "Storage", "Threads",
                 "TimeSeries", "Webhooks",
                 argumentParser, logging, serviceLifecycle,
