@@ -99,9 +99,15 @@ public final class SampleStore: SampleSink, SeriesSource, Sendable {
             failed: { [weak self] _ in self?.core.withLock { $0.counters.failedCommits += 1 } })
         let writer = self.writer
         let interval = Int(options.syncInterval.milliseconds)
-        try startStorageThread {
-            box.run { writer.run($0, syncMilliseconds: interval, hooks: hooks) }
+        do throws(StorageError) {
+            try startStorageThread {
+                box.run { writer.run($0, syncMilliseconds: interval, hooks: hooks) }
+                writer.ended()
+            }
+        } catch {
+            // There is no thread whose end the store's own end could wait for.
             writer.ended()
+            throw error
         }
     }
 

@@ -73,7 +73,8 @@ extension SampleStore {
     private func encode(_ job: SealJob, _ encoder: borrowing SegmentEncoder) throws(StorageError) -> ([NewSegment], Int) {
         var segments: [NewSegment] = []
         var duplicates = 0
-        var sealed = SealedTicks(core.withLock { $0 })
+        // A copy of the core that is held makes the next append copy what it changes: only where there is something to look up.
+        var sealed = job.late.isEmpty ? nil : SealedTicks(core.withLock { $0 })
         for (streams, isLate) in [(job.heads, false), (job.late, true)] {
             var inputs: [SegmentInput] = []
             var records: [SourceRecord] = []
@@ -82,7 +83,7 @@ extension SampleStore {
                 let block: TickBlock
                 do throws(DamagedData) {
                     guard let (whole, repeated) = try stream.block(extents: extents) else { continue }
-                    let fresh = isLate ? sealed.removeKnown(whole, of: stream.source.id) : whole
+                    let fresh = isLate ? sealed?.removeKnown(whole, of: stream.source.id) ?? whole : whole
                     duplicates += repeated + whole.times.count - fresh.times.count
                     block = fresh
                 } catch {

@@ -13,7 +13,6 @@ final class StoreWriter: @unchecked Sendable {
     private var isIdle = true
     private var mustCheckpoint = false
     private var isDone = false
-    private var hasEnded = false
     private var lastFailure: StorageError?
     private var thread: pthread_t?
     private var errand: Errand?
@@ -127,7 +126,7 @@ final class StoreWriter: @unchecked Sendable {
             pthread_cond_broadcast(changed)
             // The store's last reference may go on the writer's own thread, which cannot wait for itself.
             if let thread, pthread_equal(thread, pthread_self()) != 0 { return }
-            while !hasEnded { pthread_cond_wait(changed, mutex) }
+            while !isDone { pthread_cond_wait(changed, mutex) }
         }
     }
 
@@ -135,7 +134,6 @@ final class StoreWriter: @unchecked Sendable {
     func ended() {
         locked {
             isDone = true
-            hasEnded = true
             pthread_cond_broadcast(changed)
         }
     }
@@ -146,12 +144,8 @@ final class StoreWriter: @unchecked Sendable {
     func run(_ database: consuming HeadDatabase, syncMilliseconds: Int, hooks: Hooks) {
         locked { thread = pthread_self() }
         work(database, syncMilliseconds: syncMilliseconds, hooks: hooks)
-        // Whoever waits for the end may open the file at once.
+        // Here, not when the caller lets go of it: whoever waits for the end may open the file at once.
         _ = consume database
-        locked {
-            isDone = true
-            pthread_cond_broadcast(changed)
-        }
     }
 
     private func work(_ database: borrowing HeadDatabase, syncMilliseconds: Int, hooks: Hooks) {
