@@ -43,7 +43,11 @@ public final class PlanStore: Journal, DeliveryLog, @unchecked Sendable {
         }
     }
 
-    deinit { close(lock) }
+    deinit {
+        // Closing alone would not do: a child that is just being started holds the descriptor until it runs its program.
+        flock(lock, LOCK_UN)
+        close(lock)
+    }
 
     private static func takeLock(_ path: String) throws(JournalError) -> Int32 {
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)

@@ -38,7 +38,11 @@ public final class DataFolder: Sendable {
         descriptor = opened
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        // Closing alone would not do: a child that is just being started holds the descriptor until it runs its program.
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
 
     /// File systems on which SQLite's write-ahead log cannot share memory, as the kernel names them (also `fuse.` and a name).
     private static let networkFileSystems = ["9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "nfs4", "smb3", "smbfs", "sshfs"]

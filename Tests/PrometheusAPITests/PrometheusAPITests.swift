@@ -1,5 +1,6 @@
 import Dispatch
 import Fleet
+import Glibc
 import PromQL
 import PrometheusAPI
 import QueryScripts
@@ -20,6 +21,8 @@ private final class SlowSource: SeriesSource {
         // More than any query may see: it ends when it is told to, and a busy machine may be long in telling.
         for index in 0..<1_000_000_000 {
             visits.add(1, ordering: .relaxed)
+            // From here on slower, so that no other bound is met while the test waits for its turn on a busy machine.
+            if index > 10_000 { usleep(1000) }
             let times = (0..<100).map { selection.from.milliseconds + Int64($0) }
             let run = SampleRun(milliseconds: times, values: times.map { Double($0) })
             if !visit(LabelSet(metric: "slow", [Label("n", "\(index)")]), run) { return }

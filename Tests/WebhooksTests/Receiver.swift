@@ -57,15 +57,18 @@ final class Receiver: Sendable {
     var received: [Received] { state.withLock { $0.received } }
 
     func stop() {
+        // Closed by the thread that accepts: its number must not become another test's while it still asks.
         shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
         for descriptor in state.withLock({ $0.held }) { close(descriptor) }
     }
 
     private func serve() {
         while true {
             let connection = accept(listener, nil, nil)
-            guard connection >= 0 else { return }
+            guard connection >= 0 else {
+                close(listener)
+                return
+            }
             let request = read(connection)
             let answer = state.withLock { state -> Answer in
                 state.received.append(request)
