@@ -53,6 +53,8 @@ final class ActingSession: Sendable {
     private let current = Mutex<PlanID?>(nil)
 
     init(_ options: ActingOptions, progress: @escaping @Sendable (MigrationProgress) -> Void = { _ in }) throws {
+        // Before any thread is started: a thread that does not block them would die of them, and the process with it.
+        let signals = ActingSession.blockInterrupts()
         let hosts = try options.actuatorHosts()
         names = hosts.map(\.name)
         mkdir(options.folder, 0o700)
@@ -71,6 +73,7 @@ final class ActingSession: Sendable {
                 for entry in entries { rows.put(entry) }
             }
         } catch { throw Failure("\(error)") }
+        catchInterrupts(signals)
     }
 
     func survey() -> FleetSurvey { FleetSurvey.take(names, actuator) }
@@ -94,7 +97,6 @@ final class ActingSession: Sendable {
     ///
     /// Ctrl-C ends the current plan without harm, a second one the process.
     func start() {
-        catchInterrupts()
         let runner = self.runner
         startThread(named: "plans") { runner.run() }
         let left = runner.status.open
@@ -103,15 +105,16 @@ final class ActingSession: Sendable {
         }
     }
 
-    private func catchInterrupts() {
-        signal(SIGINT, SIG_IGN)
+    private static func blockInterrupts() -> sigset_t {
         var signals = sigset_t()
         sigemptyset(&signals)
         sigaddset(&signals, SIGINT)
         sigaddset(&signals, SIGTERM)
         pthread_sigmask(SIG_BLOCK, &signals, nil)
-        signal(SIGINT, SIG_DFL)
-        let waited = signals
+        return signals
+    }
+
+    private func catchInterrupts(_ waited: sigset_t) {
         startThread(named: "signals") { [self] in
             var signals = waited
             var count = 0
