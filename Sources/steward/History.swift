@@ -34,6 +34,8 @@ final class History: Sendable {
         self.clock = clock
         self.logger = logger
         if let warning = folder.warning { logger.warning("\(warning)") }
+        // Answers go on without what is damaged: whoever reads them must be able to know.
+        for damage in store.damages { logger.error("damaged, and left out of answers: \(damage); restore it from a backup") }
     }
 
     /// Starts sealing and retention.
